@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import time
+
+import yaml
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.text.converters import to_text
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.edgestack.iot.plugins.module_utils._preflight import checks
+
+_ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
+
+
+def _load(*path):
+    """A YAML file of this collection's roles; an empty dictionary where there is none."""
+    try:
+        with open(os.path.join(_ROLES, *path), encoding="utf-8") as file:
+            return yaml.safe_load(file) or {}
+    except FileNotFoundError:
+        return {}
+
+
+def known_options():
+    """Option names by prefix, from the argument_specs of all roles."""
+    known = {}
+    for role in os.listdir(_ROLES):
+        for entry in _load(role, "meta", "argument_specs.yml").get("argument_specs", {}).values():
+            for name in entry.get("options", {}):
+                known.setdefault(name.partition("_")[0], set()).add(name)
+    return known
+
+
+class ActionModule(ActionBase):
+    """See the module's documentation (plugins/modules/preflight.py)."""
+
+    _requires_connection = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        args = self._task.args
+        host = self._execute_module("edgestack.iot.host_info", module_args={}, task_vars=task_vars)
+        if host.get("failed"):
+            return host
+        result["host"] = {key: value for key, value in host.items() if key not in ("invocation", "changed")}
+        result["changed"] = False
+        components = list(args.get("components") or [])
+        unknown = [component for component in components if component not in checks.REQUIREMENTS]
+        if unknown:
+            raise AnsibleActionFail(f"preflight knows no component {', '.join(unknown)}")
+        members = {name: list(hosts) for name, hosts in (task_vars.get("groups") or {}).items()}
+        findings = self._findings(task_vars, components, host, members)
+        spelling, warnings = checks.variables(
+            (name for name in task_vars.get("vars") or task_vars if not name.startswith("_")),
+            known_options(),
+            self._value(task_vars, "iot", "iot_foreign_variables") or [],
+        )
+        findings += spelling
+        result["warnings"] = warnings
+        result["findings"] = [str(finding) for finding in findings]
+        if findings:
+            result["failed"] = True
+            lines = "\n".join(f"  {number}. {finding}" for number, finding in enumerate(findings, 1))
+            result["msg"] = f"nothing was changed on {task_vars.get('inventory_hostname')}, because:\n{lines}"
+        return result
+
+    def _findings(self, task_vars, components, host, members):
+        missing = [component for component in components if not self._installed(component, host["packages"])]
+        findings = checks.distribution(host["distribution"], host["distribution_version"])
+        findings += checks.architecture(host["architecture"], components)
+        findings += checks.resources(host["memory_mb"], host["free_disk_mb"], components, missing)
+        findings += checks.clock(host["time"], time.time())
+        findings += checks.groups(members)
+        findings += checks.ports(self._ports(task_vars, components), host["listeners"])
+        if "emqx" in components:
+            findings += checks.emqx(
+                to_text(self._value(task_vars, "emqx", "emqx_version")),
+                len(members.get("emqx", [])),
+                bool(self._value(task_vars, "emqx", "emqx_license_key")),
+            )
+        return findings
+
+    @staticmethod
+    def _installed(component, packages):
+        names = {"mysql": "mariadb-server", "influxdb": "influxdb2"}
+        return names.get(component, component) in packages
+
+    def _value(self, task_vars, role, name):
+        """An option as the role will see it: the inventory's value, else the role's default, both templated."""
+        value = task_vars.get(name, _load(role, "defaults", "main.yml").get(name))
+        return self._templar.template(value)
+
+    def _ports(self, task_vars, components):
+        """The ports that the components will listen on: options of type int whose name ends with listen_port or is in the role's list."""
+        out = []
+        for component in components:
+            for name in _load(component, "meta", "listens.yml").get("ports", []):
+                value = self._value(task_vars, component, name)
+                if value:
+                    out.append(checks.Port(component, name, int(value)))
+        return out

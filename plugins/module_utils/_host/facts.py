@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What preflight and the component engine must know of a host, read in one round trip and without changing anything."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import typing as t
+
+
+def packages(run: t.Callable[..., subprocess.CompletedProcess[str]] = subprocess.run) -> dict[str, str]:
+    """Installed Debian packages (state ii) and their versions."""
+    done = run(
+        ["dpkg-query", "--show", "--showformat", "${db:Status-Abbrev}\t${Package}\t${Version}\n"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    found = {}
+    for line in done.stdout.splitlines():
+        fields = line.split("\t")
+        if len(fields) == 3 and fields[0].startswith("ii"):
+            found[fields[1]] = fields[2]
+    return found
+
+
+def architecture(run: t.Callable[..., subprocess.CompletedProcess[str]] = subprocess.run) -> str:
+    """The userland's architecture in Debian's words; the kernel's says aarch64 also under a 32-bit Raspberry Pi OS."""
+    return run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def os_release(path: str = "/etc/os-release") -> dict[str, str]:
+    """Keys and values of os-release(5)."""
+    out = {}
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            key, equals, value = line.strip().partition("=")
+            if equals:
+                out[key] = value.strip("\"'")
+    return out
+
+
+def memory_mb(path: str = "/proc/meminfo", limit_path: str = "/sys/fs/cgroup/memory.max") -> int:
+    """Memory in MiB that this host may use: the smaller of the machine's and its cgroup's limit."""
+    with open(path, encoding="utf-8") as file:
+        match = re.search(r"^MemTotal:\s+(\d+) kB", file.read(), re.MULTILINE)
+    total = int(match.group(1)) // 1024 if match else 0
+    try:
+        with open(limit_path, encoding="utf-8") as file:
+            text = file.read().strip()
+    except OSError:
+        return total
+    return min(total, int(text) // 1048576) if text.isdigit() else total
+
+
+def free_disk_mb(path: str = "/var/lib") -> int:
+    """Free space in MiB for everyone where the components keep their data."""
+    info = os.statvfs(path)
+    return info.f_bavail * info.f_frsize // 1048576
+
+
+_LISTEN = re.compile(r'users:\(\("(?P<name>[^"]+)"')
+
+
+def listeners(run: t.Callable[..., subprocess.CompletedProcess[str]] = subprocess.run) -> list[dict[str, t.Any]]:
+    """TCP sockets that are listened on: address, port, process (its name, or an empty text where it is hidden)."""
+    if shutil.which("ss") is None:
+        return []
+    done = run(["ss", "-Hltnp"], capture_output=True, text=True, errors="replace", check=False)
+    found = []
+    for line in done.stdout.splitlines():
+        fields = line.split(maxsplit=5)
+        if len(fields) < 4:
+            continue
+        address, _colon, port = fields[3].rpartition(":")
+        match = _LISTEN.search(line)
+        found.append(
+            {
+                "address": address.strip("[]").partition("%")[0],
+                "port": int(port),
+                "process": match.group("name") if match else "",
+            }
+        )
+    return found

@@ -1,0 +1,199 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that can be refused before anything is changed. Pure functions: facts and variables in, findings out."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import typing as t
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One reason not to begin: what is wrong, and what to do."""
+
+    what: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.do}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Requirement:
+    """What a component needs of its host: architectures in Debian's words, memory and disk in MiB, the processes it listens with."""
+
+    architectures: tuple[str, ...]
+    memory_mb: int
+    disk_mb: int
+    processes: tuple[str, ...]
+    instead: str = ""
+    """What to use where the architecture has no build."""
+
+
+_64_BIT = ("amd64", "arm64")
+REQUIREMENTS: dict[str, Requirement] = {
+    # EMQX dropped armhf; InfluxDB 2, MySQL and pyarrow (Streamlit) never had, or no longer have, 32-bit builds.
+    "mysql": Requirement(_64_BIT, 96, 400, ("mariadbd", "mysqld"), "keep the database on a 64-bit host"),
+    "emqx": Requirement(_64_BIT, 256, 300, ("beam.smp", "emqx"), "let the devices connect to the broker of a 64-bit host"),
+    "influxdb": Requirement(_64_BIT, 160, 600, ("influxd",), "let Telegraf write to the InfluxDB of a 64-bit host"),
+    "telegraf": Requirement(("amd64", "arm64", "armhf"), 48, 200, ("telegraf",)),
+    "grafana": Requirement(("amd64", "arm64", "armhf"), 128, 600, ("grafana", "grafana-server")),
+    "streamlit": Requirement(_64_BIT, 128, 900, ("streamlit", "python", "python3"), "run the app on a 64-bit host"),
+}
+
+SUPPORTED_RELEASES = {"debian": ("12", "13"), "raspbian": ("12", "13"), "ubuntu": ("24.04",)}
+
+# What a component cannot do without: at least one host in each of these groups.
+NEEDS = {
+    "emqx": ("mysql",),
+    "telegraf": ("influxdb",),
+    "grafana": ("influxdb",),
+    "streamlit": ("influxdb",),
+}
+
+# not_before of a certificate lies a day in the past, so a clock that is further off refuses every certificate.
+CLOCK_TOLERANCE = 86400.0
+
+
+def architecture(found: str, components: t.Iterable[str]) -> list[Finding]:
+    """Components that have no build for the host's userland."""
+    out = []
+    for component in components:
+        requirement = REQUIREMENTS[component]
+        if found not in requirement.architectures:
+            have = ", ".join(requirement.architectures)
+            do = requirement.instead or "use another host for it"
+            out.append(
+                Finding(
+                    f"{component} does not exist for {found} (dpkg --print-architecture), only for {have}",
+                    f"Do: {do}, or install a 64-bit system",
+                )
+            )
+    return out
+
+
+def distribution(name: str, version: str) -> list[Finding]:
+    """Distributions on which the collection is not tested."""
+    if version in SUPPORTED_RELEASES.get(name, ()):
+        return []
+    known = "; ".join(f"{key} {', '.join(value)}" for key, value in SUPPORTED_RELEASES.items())
+    return [Finding(f"{name} {version} is not supported", f"Do: use one of {known}")]
+
+
+def resources(memory_mb: int, free_disk_mb: int, components: t.Sequence[str], missing: t.Collection[str]) -> list[Finding]:
+    """Too little memory for what runs here, or disk for what is not installed yet (missing)."""
+    out = []
+    memory = sum(REQUIREMENTS[component].memory_mb for component in components)
+    if memory_mb < memory:
+        out.append(
+            Finding(
+                f"{memory_mb} MiB of memory, {memory} MiB are needed for {', '.join(components)}", "Do: move a component to another host"
+            )
+        )
+    disk = sum(REQUIREMENTS[component].disk_mb for component in missing)
+    if free_disk_mb < disk:
+        out.append(
+            Finding(f"{free_disk_mb} MiB are free below /var/lib, {disk} MiB are needed to install {', '.join(missing)}", "Do: free space")
+        )
+    return out
+
+
+def clock(host: float, controller: float) -> list[Finding]:
+    """A clock with which TLS cannot work."""
+    away = host - controller
+    if abs(away) <= CLOCK_TOLERANCE:
+        return []
+    where = "ahead of" if away > 0 else "behind"
+    return [
+        Finding(
+            f"the host's clock is {abs(away) / 86400:.0f} days {where} the controller's",
+            "Do: set it (timedatectl, NTP); certificates would be refused",
+        )
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Port:
+    """A TCP port that a component will listen on, and the variable that sets it."""
+
+    component: str
+    variable: str
+    port: int
+
+
+def ports(wanted: t.Sequence[Port], listeners: t.Iterable[t.Mapping[str, t.Any]]) -> list[Finding]:
+    """Ports that two components want, or that something else on the host holds."""
+    out = []
+    first: dict[int, Port] = {}
+    for port in wanted:
+        other = first.setdefault(port.port, port)
+        if other is not port:
+            out.append(Finding(f"port {port.port} is wanted twice, by {other.variable} and {port.variable}", "Do: change one of them"))
+    for listener in listeners:
+        mine = first.get(int(listener["port"]))
+        process = str(listener["process"])
+        if mine is not None and process not in REQUIREMENTS[mine.component].processes:
+            holder = process or "another process"
+            out.append(
+                Finding(
+                    f"port {mine.port} is held by {holder} on {listener['address']}", f"Do: stop it, or set {mine.variable} to a free port"
+                )
+            )
+    return out
+
+
+def groups(members: t.Mapping[str, t.Collection[str]]) -> list[Finding]:
+    """Components that run somewhere while what they need runs nowhere."""
+    out = []
+    for component, needed in NEEDS.items():
+        for need in needed:
+            if members.get(component) and not members.get(need):
+                out.append(Finding(f"the group {component} has hosts, the group {need} has none", f"Do: put a host into the group {need}"))
+    return out
+
+
+def version_tuple(text: str) -> tuple[int, ...]:
+    """Numbers of a version: "5.8.9" -> (5, 8, 9)."""
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def emqx(version: str, nodes: int, licensed: bool) -> list[Finding]:
+    """EMQX versions that are not known here, and licences (5.9 on: more than one node needs a key)."""
+    numbers = version_tuple(version)
+    if not (5, 1) <= numbers < (7,):
+        return [Finding(f"EMQX {version} is not supported", "Do: set emqx_version to a release from 5.1 to 6.x")]
+    if numbers >= (5, 9) and nodes > 1 and not licensed:
+        return [
+            Finding(
+                f"EMQX {version} on {nodes} hosts needs a licence key (from 5.9 on one node is free)",
+                "Do: set emqx_license_key, or emqx_version to 5.8.9, or keep one host in the group emqx",
+            )
+        ]
+    return []
+
+
+def variables(
+    names: t.Iterable[str], known: t.Mapping[str, t.Collection[str]], foreign: t.Collection[str] = ()
+) -> tuple[list[Finding], list[str]]:
+    """Variables with a role's prefix that the role does not know: near misses are findings, others warnings.
+
+    known maps a prefix without underscore ("emqx", "iot") to the option names that begin with it.
+    """
+    findings, warnings = [], []
+    for name in sorted(names):
+        prefix = name.partition("_")[0]
+        options = known.get(prefix)
+        if options is None or name in options or name in foreign or name == prefix:
+            continue
+        close = difflib.get_close_matches(name, list(options), n=1, cutoff=0.85)
+        if close:
+            findings.append(
+                Finding(f"the variable {name} is unknown, there is {close[0]}", "Do: correct the name, or list it in iot_foreign_variables")
+            )
+        else:
+            warnings.append(f"the variable {name} belongs to no role of edgestack.iot; iot_foreign_variables silences this")
+    return findings, warnings

@@ -1,0 +1,53 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: preflight
+short_description: Refuse what cannot work before anything is changed
+version_added: "0.1.0"
+author: edgestack.iot contributors (@edgestack-iot)
+description:
+  - Looks at the host and at the inventory and fails with all reasons at once, each with what to do.
+  - It checks the userland's architecture, the distribution, memory and disk, the clock, ports that something else holds or that two
+    components want, groups that lack what others need, EMQX's version and licence, and misspelt variables.
+  - Changes nothing.
+attributes:
+  check_mode:
+    description: Runs the same in check mode.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: N/A
+  idempotent:
+    description: Changes nothing.
+    support: full
+options:
+  components:
+    description: The components of this host.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Refuse what cannot work
+  edgestack.iot.preflight:
+    components: [emqx, mysql]
+"""
+
+RETURN = r"""
+host:
+  description: What M(edgestack.iot.host_info) returned.
+  returned: always
+  type: dict
+findings:
+  description: The reasons not to begin.
+  returned: always
+  type: list
+  elements: str
+"""

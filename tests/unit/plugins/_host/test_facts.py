@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import subprocess
+
+from ansible_collections.edgestack.iot.plugins.module_utils._host import facts
+
+
+def answer(text):
+    def run(command, **_options):
+        return subprocess.CompletedProcess(command, 0, stdout=text, stderr="")
+
+    return run
+
+
+def test_packages_counts_only_what_is_installed():
+    text = "ii \ttelegraf\t1.37.2-1\nrc \tmosquitto\t2.0\nun \tnothing\t\nbroken line\n"
+    assert facts.packages(answer(text)) == {"telegraf": "1.37.2-1"}
+
+
+def test_architecture():
+    assert facts.architecture(answer("arm64\n")) == "arm64"
+
+
+def test_os_release(tmp_path):
+    path = tmp_path / "os-release"
+    path.write_text('ID=debian\nVERSION_ID="12"\n\nnonsense\n')
+    assert facts.os_release(str(path)) == {"ID": "debian", "VERSION_ID": "12"}
+
+
+def test_memory_is_the_smaller_of_machine_and_cgroup(tmp_path):
+    meminfo, limit = tmp_path / "meminfo", tmp_path / "memory.max"
+    meminfo.write_text("MemFree: 1 kB\nMemTotal:        2097152 kB\n")
+    assert facts.memory_mb(str(meminfo), str(limit)) == 2048
+    limit.write_text("max\n")
+    assert facts.memory_mb(str(meminfo), str(limit)) == 2048
+    limit.write_text(f"{512 * 1048576}\n")
+    assert facts.memory_mb(str(meminfo), str(limit)) == 512
+    meminfo.write_text("")
+    assert facts.memory_mb(str(meminfo), str(limit)) == 0
+
+
+def test_free_disk(tmp_path):
+    assert facts.free_disk_mb(str(tmp_path)) > 0
+
+
+def test_listeners(monkeypatch):
+    text = (
+        'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=1,fd=3))\n'
+        'LISTEN 0 4096 127.0.0.53%lo:53 0.0.0.0:*\n'
+        'LISTEN 0 128 [::1]:8086 [::]:* users:(("influxd",pid=9,fd=7))\n'
+        "odd\n"
+    )
+    monkeypatch.setattr(facts.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert facts.listeners(answer(text)) == [
+        {"address": "0.0.0.0", "port": 22, "process": "sshd"},
+        {"address": "127.0.0.53", "port": 53, "process": ""},
+        {"address": "::1", "port": 8086, "process": "influxd"},
+    ]
+    monkeypatch.setattr(facts.shutil, "which", lambda name: None)
+    assert facts.listeners(answer(text)) == []

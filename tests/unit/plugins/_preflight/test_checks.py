@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.edgestack.iot.plugins.module_utils._preflight import checks
+
+
+def whats(findings):
+    return [finding.what for finding in findings]
+
+
+def test_64_bit_hosts_run_everything():
+    assert checks.architecture("arm64", list(checks.REQUIREMENTS)) == []
+    assert checks.architecture("amd64", list(checks.REQUIREMENTS)) == []
+
+
+def test_armhf_may_have_telegraf_and_grafana_alone():
+    refused = [finding.what.split()[0] for finding in checks.architecture("armhf", list(checks.REQUIREMENTS))]
+    assert refused == ["mysql", "emqx", "influxdb", "streamlit"]
+    assert "64-bit host" in str(checks.architecture("armhf", ["influxdb"])[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "fine"),
+    [("debian", "12", True), ("debian", "13", True), ("debian", "11", False), ("ubuntu", "24.04", True), ("ubuntu", "22.04", False), ("fedora", "42", False)],
+)
+def test_distribution(name, version, fine):
+    assert (checks.distribution(name, version) == []) is fine
+
+
+def test_resources_name_what_is_missing():
+    assert checks.resources(1024, 5000, ["mysql", "emqx", "influxdb", "telegraf", "streamlit"], []) == []
+    short = checks.resources(400, 5000, ["mysql", "emqx", "influxdb"], [])
+    assert len(short) == 1 and "400 MiB of memory" in short[0].what
+    assert "100 MiB are free" in checks.resources(4096, 100, ["emqx"], ["emqx"])[0].what
+    # What is installed already needs no further disk.
+    assert checks.resources(4096, 100, ["emqx"], []) == []
+
+
+def test_clock():
+    now = 1_800_000_000.0
+    assert checks.clock(now + 3600, now) == []
+    assert "3 days ahead of" in checks.clock(now + 3 * 86400, now)[0].what
+    assert "days behind" in checks.clock(0, now)[0].what
+
+
+def test_ports_wanted_twice_and_held():
+    mqtt = checks.Port("emqx", "emqx_tls_port", 8883)
+    twin = checks.Port("grafana", "grafana_port", 8883)
+    assert "wanted twice, by emqx_tls_port and grafana_port" in checks.ports([mqtt, twin], [])[0].what
+    holder = {"address": "0.0.0.0", "port": 8883, "process": "mosquitto"}
+    assert checks.ports([mqtt], [holder])[0].what == "port 8883 is held by mosquitto on 0.0.0.0"
+    assert "another process" in checks.ports([mqtt], [dict(holder, process="")])[0].what
+    assert checks.ports([mqtt], [dict(holder, process="beam.smp"), dict(holder, port=22)]) == []
+
+
+def test_groups():
+    assert whats(checks.groups({"telegraf": ["a"], "influxdb": []})) == ["the group telegraf has hosts, the group influxdb has none"]
+    assert checks.groups({"telegraf": ["a"], "influxdb": ["b"]}) == []
+    assert checks.groups({}) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "nodes", "licensed", "refused"),
+    [
+        ("5.8.9", 3, False, False),
+        ("5.9.0", 1, False, False),
+        ("5.9.0", 2, False, True),
+        ("6.2.2", 2, True, False),
+        ("4.4.19", 1, False, True),
+        ("7.0.0", 1, True, True),
+        ("5.0.9", 1, False, True),
+    ],
+)
+def test_emqx(version, nodes, licensed, refused):
+    assert bool(checks.emqx(version, nodes, licensed)) is refused
+
+
+def test_variables_near_misses_are_refused_and_strangers_warned_of():
+    known = {"emqx": {"emqx_version", "emqx_tls_port"}, "iot": {"iot_bucket"}}
+    names = ["emqx_version", "emqx_verison", "emqx_nothing_like_it", "iot_bukket", "ansible_host", "emqx", "emqx_tls_prot"]
+    findings, warnings = checks.variables(names, known, foreign=["emqx_tls_prot"])
+    assert whats(findings) == ["the variable emqx_verison is unknown, there is emqx_version", "the variable iot_bukket is unknown, there is iot_bucket"]
+    assert len(warnings) == 1 and "emqx_nothing_like_it" in warnings[0]
