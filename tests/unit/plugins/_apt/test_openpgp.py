@@ -8,6 +8,7 @@ import base64
 import hashlib
 
 import pytest
+
 from ansible_collections.edgestack.iot.plugins.module_utils._apt import openpgp
 
 

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import subprocess
 
 import pytest
+
 from ansible_collections.edgestack.iot.plugins.module_utils._component import converge, fileset, record, service
 
 ME = str(os.getuid())
@@ -107,7 +109,7 @@ def test_an_unhealthy_configuration_is_taken_back(tmp_path):
     assert path.read_text() == "good\n" and not extra.exists()
     assert caught.value.details["rolled_back"] is True
     evidence = caught.value.details["evidence"]
-    assert "it said why" in open(os.path.join(evidence, "journal.txt")).read()
+    assert "it said why" in (pathlib.Path(evidence) / "journal.txt").read_text()
     # The record still speaks of the good one: the next run with it changes nothing.
     assert not run(tmp_path, [wanted(path, "good\n")]).changed
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.edgestack.iot.plugins.module_utils._preflight import checks
 
 
