@@ -53,4 +53,7 @@ test-unit: venv ## pytest with branch coverage of module_utils
 test-sanity: venv ## ansible-test sanity
 	tests/sanity
 
-.PHONY: help venv lab clean test test-lint test-unit test-sanity
+docs: venv ## the roles' README files, from their argument_specs
+	python tests/role_readmes.py
+
+.PHONY: help venv lab clean test test-lint test-unit test-sanity docs

@@ -58,7 +58,7 @@ class ActionModule(ActionBase):
         members = {name: list(hosts) for name, hosts in (task_vars.get("groups") or {}).items()}
         findings = self._findings(task_vars, components, host, members)
         spelling, warnings = checks.variables(
-            (name for name in task_vars.get("vars") or task_vars if not name.startswith("_")),
+            (name for name in task_vars if not name.startswith("_")),
             known_options(),
             self._value(task_vars, "iot", "iot_foreign_variables") or [],
         )
@@ -67,6 +67,7 @@ class ActionModule(ActionBase):
         result["findings"] = [str(finding) for finding in findings]
         if findings:
             result["failed"] = True
+            del result["host"]
             lines = "\n".join(f"  {number}. {finding}" for number, finding in enumerate(findings, 1))
             result["msg"] = f"nothing was changed on {task_vars.get('inventory_hostname')}, because:\n{lines}"
         return result

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+import role_readmes
 import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -43,3 +44,8 @@ def test_options_have_the_roles_prefix_and_a_description(role):
 def test_ports_that_preflight_looks_at_are_options(role):
     defaults = load(role, "defaults", "main.yml")
     assert [name for name in load(role, "meta", "listens.yml").get("ports", []) if name not in defaults] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_readme_is_made_from_the_argument_specs(role):
+    assert (ROOT / "roles" / role / "README.md").read_text() == role_readmes.readme(role), "run: make docs"

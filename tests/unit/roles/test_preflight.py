@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role preflight as a user meets it: ansible-playbook against this machine, which it only looks at."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).parents[3]
+pytestmark = pytest.mark.skipif(shutil.which("dpkg") is None, reason="preflight asks dpkg: needs a Debian")
+
+
+def run(tmp_path, groups, **variables):
+    (tmp_path / "hosts.yml").write_text(
+        yaml.safe_dump(
+            {
+                "all": {
+                    "hosts": {"here": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}},
+                    "vars": variables,
+                    "children": {group: {"hosts": {"here": None}} for group in groups},
+                }
+            }
+        )
+    )
+    (tmp_path / "play.yml").write_text("- hosts: all\n  gather_facts: false\n  roles: [edgestack.iot.preflight]\n")
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml"]
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_everything_that_is_wrong_is_said_at_once_with_what_to_do(tmp_path):
+    done = run(tmp_path, ["telegraf"], mysql_max_conections=10, iot_bukket="x", mysql_strange_thing=1)
+    assert done.returncode == 2
+    assert "the group telegraf has hosts, the group influxdb has none. Do: put a host into the group influxdb" in done.stdout + done.stderr
+    assert "mysql_max_conections is unknown, there is mysql_max_connections" in done.stdout + done.stderr
+    assert "iot_bukket is unknown, there is iot_bucket" in done.stdout + done.stderr
+    assert "mysql_strange_thing belongs to no role" in done.stdout + done.stderr
+
+
+def test_a_host_on_which_nothing_is_wrong_passes(tmp_path):
+    done = run(tmp_path, ["mysql"], mysql_port=3999)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "failed=0" in done.stdout and "changed=0" in done.stdout
+
+
+def test_an_option_of_the_wrong_type_is_refused(tmp_path):
+    done = run(tmp_path, ["mysql"], iot_install_method="snap")
+    assert done.returncode == 2 and "iot_install_method" in done.stdout + done.stderr
