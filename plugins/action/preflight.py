@@ -39,17 +39,14 @@ def known_options():
 class ActionModule(ActionBase):
     """See the module's documentation (plugins/modules/preflight.py)."""
 
-    _requires_connection = True
+    _requires_connection = False
     TRANSFERS_FILES = False
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         args = self._task.args
-        host = self._execute_module("edgestack.iot.host_info", module_args={}, task_vars=task_vars)
-        if host.get("failed"):
-            return host
-        result["host"] = {key: value for key, value in host.items() if key not in ("invocation", "changed")}
+        host = args["host"]
         result["changed"] = False
         components = list(args.get("components") or [])
         unknown = [component for component in components if component not in checks.REQUIREMENTS]
@@ -67,7 +64,6 @@ class ActionModule(ActionBase):
         result["findings"] = [str(finding) for finding in findings]
         if findings:
             result["failed"] = True
-            del result["host"]
             lines = "\n".join(f"  {number}. {finding}" for number, finding in enumerate(findings, 1))
             result["msg"] = f"nothing was changed on {task_vars.get('inventory_hostname')}, because:\n{lines}"
         return result

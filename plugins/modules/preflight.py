@@ -32,19 +32,24 @@ options:
     type: list
     elements: str
     default: []
+  host:
+    description: What M(edgestack.iot.host_info) said of the host.
+    type: dict
+    required: true
 """
 
 EXAMPLES = r"""
+- name: Look at the host
+  edgestack.iot.host_info:
+  register: host
+
 - name: Refuse what cannot work
   edgestack.iot.preflight:
     components: [emqx, mysql]
+    host: "{{ host }}"
 """
 
 RETURN = r"""
-host:
-  description: What M(edgestack.iot.host_info) returned.
-  returned: always
-  type: dict
 findings:
   description: The reasons not to begin.
   returned: always
