@@ -1,0 +1,58 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # The connection to EMQX's REST API. Give it once with module_defaults and the action group edgestack.iot.emqx.
+    DOCUMENTATION = r"""
+options:
+  url:
+    description:
+      - Where EMQX's dashboard and REST API listen, without C(/api/v5).
+      - C(unix:///path/to/socket) asks through a socket.
+    type: str
+    default: http://127.0.0.1:18083
+  api_key:
+    description: Name of an API key.
+    type: str
+  api_secret:
+    description: The API key's secret. Prefer O(api_secret_file), which keeps it out of the task's arguments.
+    type: str
+  api_secret_file:
+    description: File with the API key's secret, on the host that runs the module.
+    type: path
+  username:
+    description: A user of the dashboard, instead of an API key.
+    type: str
+  password:
+    description: The dashboard user's password.
+    type: str
+  ca_file:
+    description: File with the CA certificates that an C(https) server is verified with; the host's own trust store without it.
+    type: path
+  client_cert:
+    description: File with a client certificate (PEM).
+    type: path
+  client_key:
+    description: File with the key of O(client_cert).
+    type: path
+  validate_certs:
+    description: Whether the certificate of an C(https) server is verified.
+    type: bool
+    default: true
+  timeout:
+    description: How long one answer may take, in seconds.
+    type: int
+    default: 30
+  wait_timeout:
+    description: How long to wait for a server that just starts, in seconds; it is asked with C(GET /status).
+    type: int
+    default: 60
+notes:
+  - Only EMQX's own answer 404 counts as absent. Missing rights, time-outs, proxies' pages and damaged answers are failures that say
+    what was asked, what came back and what to do.
+  - The open-source editions 5.1 to 5.8 were read and 5.3.0 and 5.8.9 recorded. For 5.9 to 6.x the documents were followed, nothing was run.
+"""

@@ -1,0 +1,175 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: emqx_authentication
+short_description: An authenticator of EMQX and its place in the chain
+version_added: "0.1.0"
+author: edgestack.iot contributors (@edgestack-iot)
+description:
+  - Makes, changes, moves or removes one authenticator of the global chain.
+  - Fields that are not given stay as they are. What EMQX adds or writes differently makes no change.
+  - EMQX accepts an authenticator whose database it cannot reach; O(wait_connected) asks until it is connected.
+extends_documentation_fragment:
+  - edgestack.iot.emqx
+  - edgestack.iot.attributes
+  - edgestack.iot.attributes.full
+options:
+  state:
+    description: Whether the authenticator exists.
+    type: str
+    choices: [present, absent]
+    default: present
+  mechanism:
+    description: How clients authenticate.
+    type: str
+    choices: [password_based, jwt, scram, gssapi, cinfo]
+    default: password_based
+  backend:
+    description: Where EMQX looks, for mechanisms that have a backend, for example V(mysql), V(postgresql), V(redis), V(mongodb),
+      V(http), V(ldap) or V(built_in_database).
+    type: str
+  enable:
+    description: Whether it takes part; a new one does.
+    type: bool
+  settings:
+    description:
+      - The fields of this authenticator as EMQX documents them, for example C(server), C(database), C(query).
+      - A secret among them must be C(file:///path) (EMQX 5.4 and later); plain ones belong under O(secrets).
+    type: dict
+    default: {}
+  secrets:
+    description: Secret fields in plain text.
+    type: dict
+    suboptions:
+      password:
+        description: Password for the backend.
+        type: str
+      secret:
+        description: Secret of a JSON Web Token.
+        type: str
+  update_secret:
+    description:
+      - EMQX 5.8 and later masks secrets, so whether one is still right cannot be seen. V(on_create) sends it only with a new authenticator
+        (or with C(file://), whose path is compared), V(always) at every run, which is a change each time.
+    type: str
+    choices: [on_create, always]
+    default: on_create
+  position:
+    description: Place in the chain, V(front), V(rear), C(before:ID) or C(after:ID). Without it a new one is the last, and an existing
+      one stays where it is.
+    type: str
+  wait_connected:
+    description: How long to wait until EMQX is connected to the backend, in seconds; 0 does not wait.
+    type: int
+    default: 0
+seealso:
+  - module: edgestack.iot.emqx_authorization
+"""
+
+EXAMPLES = r"""
+- name: Authenticate with MySQL
+  edgestack.iot.emqx_authentication:
+    api_key: edgestack
+    api_secret_file: /etc/edgestack/emqx/secrets/api_secret
+    mechanism: password_based
+    backend: mysql
+    settings:
+      server: 127.0.0.1:3306
+      database: mqtt
+      username: emqx
+      password: file:///etc/edgestack/emqx/secrets/mysql_password
+      query: SELECT password_hash, salt, is_superuser FROM mqtt_user WHERE username = ${username} LIMIT 1
+      password_hash_algorithm:
+        name: sha256
+        salt_position: suffix
+    position: front
+    wait_connected: 30
+"""
+
+RETURN = r"""
+id:
+  description: The authenticator's id.
+  returned: success
+  type: str
+  sample: password_based:mysql
+authenticator:
+  description: What is there (in check mode, would be there), without secrets.
+  returned: success
+  type: dict
+order:
+  description: The ids of the chain in their order.
+  returned: success
+  type: list
+  elements: str
+status:
+  description: What EMQX says of its connection to the backend.
+  returned: when waited for
+  type: str
+changed_fields:
+  description: Names of the fields that differed.
+  returned: when it changed
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments, resources
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import body_of, run
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **arguments.connection_spec(),
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "mechanism": {"type": "str", "choices": ["password_based", "jwt", "scram", "gssapi", "cinfo"], "default": "password_based"},
+            "backend": {"type": "str"},
+            "enable": {"type": "bool"},
+            "settings": {"type": "dict", "default": {}},
+            # The dictionary itself is no secret, its values are.
+            "secrets": {
+                "type": "dict",
+                "no_log": False,
+                "options": {"password": {"type": "str", "no_log": True}, "secret": {"type": "str", "no_log": True}},
+            },
+            "update_secret": {"type": "str", "choices": ["on_create", "always"], "default": "on_create", "no_log": False},
+            "position": {"type": "str"},
+            "wait_connected": {"type": "int", "default": 0},
+        },
+        supports_check_mode=True,
+        mutually_exclusive=arguments.MUTUALLY_EXCLUSIVE,
+        required_together=arguments.REQUIRED_TOGETHER,
+        required_one_of=arguments.REQUIRED_ONE_OF,
+    )
+    params = module.params
+
+    def act(client: Client) -> resources.Outcome:
+        wanted = {
+            **body_of(params["settings"], params["secrets"], ""),
+            "mechanism": params["mechanism"],
+            "backend": params["backend"],
+            "enable": params["enable"],
+        }
+        return resources.authentication(
+            client,
+            wanted,
+            present=params["state"] == "present",
+            position=params["position"],
+            resend_secrets=params["update_secret"] == "always",  # noqa: S105 - a choice
+            wait_connected=params["wait_connected"],
+            check=module.check_mode,
+        )
+
+    run(module, act)
+
+
+if __name__ == "__main__":
+    main()

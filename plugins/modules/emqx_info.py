@@ -1,0 +1,187 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: emqx_info
+short_description: What EMQX says of itself
+version_added: "0.1.0"
+author: edgestack.iot contributors (@edgestack-iot)
+description:
+  - Version, edition and nodes, and what else is asked for. Secrets are masked, also those that EMQX before 5.8 shows.
+extends_documentation_fragment:
+  - edgestack.iot.emqx
+  - edgestack.iot.attributes
+  - edgestack.iot.attributes.info
+options:
+  gather:
+    description: What to ask for beside version, edition and nodes.
+    type: list
+    elements: str
+    choices:
+      - alarms
+      - authentication
+      - authorization_settings
+      - authorization_sources
+      - banned
+      - clients
+      - cluster
+      - configuration
+      - listeners
+      - metrics
+      - stats
+      - subscriptions
+    default: []
+  clientids:
+    description: Only these clients, for V(clients) and V(subscriptions) in O(gather).
+    type: list
+    elements: str
+    default: []
+  usernames:
+    description: Only clients of these users, for V(clients) in O(gather).
+    type: list
+    elements: str
+    default: []
+  query:
+    description: Only clients that the API's own query parameters select, for V(clients) in O(gather).
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: What Telegraf subscribed to
+  edgestack.iot.emqx_info:
+    api_key: edgestack
+    api_secret_file: /etc/edgestack/emqx/secrets/api_secret
+    gather: [clients, subscriptions]
+    clientids: [telegraf-centre]
+"""
+
+RETURN = r"""
+version:
+  description: EMQX's version, the oldest one in a cluster.
+  returned: success
+  type: str
+  sample: 5.8.9
+edition:
+  description: EMQX's edition.
+  returned: success
+  type: str
+  sample: Opensource
+nodes:
+  description: Names of the nodes.
+  returned: success
+  type: list
+  elements: str
+alarms:
+  description: Alarms that are active.
+  returned: when gathered
+  type: list
+  elements: dict
+authentication:
+  description: The authentication chain.
+  returned: when gathered
+  type: list
+  elements: dict
+authorization_settings:
+  description: What happens when no source decides, and the cache.
+  returned: when gathered
+  type: dict
+authorization_sources:
+  description: The authorization sources in their order.
+  returned: when gathered
+  type: list
+  elements: dict
+banned:
+  description: Bans.
+  returned: when gathered
+  type: list
+  elements: dict
+clients:
+  description: Clients, with their queues and counters.
+  returned: when gathered
+  type: list
+  elements: dict
+cluster:
+  description: Name and nodes of the cluster.
+  returned: when gathered
+  type: dict
+configuration:
+  description: The whole configuration, secrets masked.
+  returned: when gathered
+  type: dict
+listeners:
+  description: Listeners and whether they run.
+  returned: when gathered
+  type: list
+  elements: dict
+metrics:
+  description: Counters of the whole cluster.
+  returned: when gathered
+  type: dict
+stats:
+  description: Statistics by node.
+  returned: when gathered
+  type: list
+  elements: dict
+subscriptions:
+  description: Subscriptions.
+  returned: when gathered
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments, resources
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import run
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **arguments.connection_spec(),
+            "gather": {
+                "type": "list",
+                "elements": "str",
+                "default": [],
+                "choices": [
+                    "alarms",
+                    "authentication",
+                    "authorization_settings",
+                    "authorization_sources",
+                    "banned",
+                    "clients",
+                    "cluster",
+                    "configuration",
+                    "listeners",
+                    "metrics",
+                    "stats",
+                    "subscriptions",
+                ],
+            },
+            "clientids": {"type": "list", "elements": "str", "default": []},
+            "usernames": {"type": "list", "elements": "str", "default": []},
+            "query": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+        mutually_exclusive=arguments.MUTUALLY_EXCLUSIVE,
+        required_together=arguments.REQUIRED_TOGETHER,
+        required_one_of=arguments.REQUIRED_ONE_OF,
+    )
+    params = module.params
+
+    def act(client: Client) -> resources.Outcome:
+        result = resources.information(client, params["gather"], clientids=params["clientids"], usernames=params["usernames"], query=params["query"])
+        return resources.Outcome(result=result)
+
+    run(module, act)
+
+
+if __name__ == "__main__":
+    main()
