@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real programs for the tests: an InfluxDB (one of yours by INFLUXDB_URL and INFLUXDB_TOKEN, else the lab's), and Telegraf."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import platform
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Client
+
+ROOT = pathlib.Path(__file__).parents[3]
+ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+@dataclasses.dataclass
+class Server:
+    url: str
+    token: str
+    organization: str
+    own: bool
+
+    def client(self, token: str | None = None) -> Client:
+        return Client.connect(self.url, self.token if token is None else token)
+
+
+def program(name: str, directory: str) -> str:
+    """A program that the lab built, or one that an environment variable names."""
+    given = os.environ.get(name.upper() + "_PROGRAM")
+    path = given or str(ROOT / "build" / "lab" / "artefacts" / f"{directory}-{ARCHITECTURE}" / name)
+    if not os.access(path, os.X_OK):
+        pytest.fail(f"there is no {name} at {path}: `make lab` builds it, or name one with {name.upper()}_PROGRAM", pytrace=False)
+    return path
+
+
+def free_port() -> int:
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running_influxd(directory: pathlib.Path, *options: str):
+    """An InfluxDB of our own, not set up, with its data in a directory; yields its address."""
+    directory.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    log = directory / "influxd.log"
+    command = [
+        program("influxd", "influxdb"),
+        f"--bolt-path={directory}/influxd.bolt",
+        f"--sqlite-path={directory}/influxd.sqlite",
+        f"--engine-path={directory}/engine",
+        f"--http-bind-address=127.0.0.1:{port}",
+        "--reporting-disabled",
+        "--log-level=warn",
+        *options,
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"influxd did not start:\n{log.read_text()[-2000:]}", pytrace=False)
+            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+                break
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def influxdb(tmp_path_factory):
+    """A set up InfluxDB with an operator token."""
+    url = os.environ.get("INFLUXDB_URL")
+    if url:
+        token = os.environ.get("INFLUXDB_TOKEN")
+        if not token:
+            pytest.fail("INFLUXDB_URL without INFLUXDB_TOKEN (an operator token)", pytrace=False)
+        yield Server(url, token, os.environ.get("INFLUXDB_ORGANIZATION", "edgestack"), own=False)
+        return
+    token = secrets.token_hex(24)
+    with running_influxd(tmp_path_factory.mktemp("influxdb") / "data") as url:
+        client = Client.connect(url)
+        client.setup({"username": "admin", "password": secrets.token_hex(12), "org": "edgestack", "bucket": "iotdata", "token": token})
+        client.close()
+        yield Server(url, token, "edgestack", own=True)
+
+
+@pytest.fixture
+def prefix(influxdb):
+    """A prefix for names of one test; what has it is removed afterwards."""
+    name = f"edgestack_test_{secrets.token_hex(4)}"
+    yield name
+    client = influxdb.client()
+    org_id = client.organization_id(influxdb.organization)
+    for authorization in client.authorizations(org_id):
+        if authorization.get("description", "").startswith(name):
+            client.delete(f"/api/v2/authorizations/{authorization['id']}")
+    for mapping in client.mappings(org_id):
+        if mapping["database"].startswith(name) and not mapping.get("virtual"):
+            client.delete(f"/api/v2/dbrps/{mapping['id']}", {"orgID": org_id})
+    for bucket in client.buckets(org_id):
+        if bucket["name"].startswith(name):
+            client.delete(f"/api/v2/buckets/{bucket['id']}")
+    client.close()
