@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+import typing as t
+
+from ansible import constants as C
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.edgestack.iot.plugins.module_utils._devices import registry, rows
+from ansible_collections.edgestack.iot.plugins.module_utils._devices.source import DevicesError
+from ansible_collections.edgestack.iot.plugins.module_utils._secrets import store
+from ansible_collections.edgestack.iot.plugins.module_utils._secrets.policy import SecretsError
+from ansible_collections.edgestack.iot.plugins.plugin_utils import _controller, _devices
+
+MODULE = "edgestack.iot.device_registry"
+ARGUMENT_SPEC: dict[str, t.Any] = {
+    **_devices.DEVICES_SPEC,
+    "service_accounts": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "username": {"type": "str", "required": True},
+            # Names of where a password is, no passwords.
+            "password_secret": {"type": "str", "no_log": False},
+            "password_file": {"type": "path", "no_log": False},
+            "auth": {"type": "str", "choices": ["certificate", "password"], "default": "certificate"},
+            "publish": {"type": "list", "elements": "str", "default": []},
+            "subscribe": {"type": "list", "elements": "str", "default": []},
+            "acl": {"type": "list", "elements": "dict", "default": []},
+        },
+    },
+    "secrets_dir": {"type": "path", "no_log": False},
+    "purge": {"type": "bool", "default": False},
+    "database": {"type": "str", "default": "mqtt"},
+    "login_unix_socket": {"type": "path", "default": "/run/mysqld/mysqld.sock"},
+}
+
+
+class ActionModule(ActionBase):
+    """Reads and hashes on the controller. The host is first asked whether what is wanted and what is there are as they were after
+    the last run; only when they are not, one file (0600) travels there."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(None, task_vars)
+        _dummy, params = self.validate_argument_spec(argument_spec=copy.deepcopy(ARGUMENT_SPEC))
+        check = bool(self._task.check_mode)
+        try:
+            users, gone, made = self._users(params, check)
+        except (DevicesError, SecretsError) as error:
+            raise AnsibleActionFail(str(error)) from None
+        except OSError as error:
+            raise AnsibleActionFail(f"cannot write {error.filename}: {error.strerror}") from None
+        host_params = {name: params[name] for name in ("path", "purge", "database", "login_unix_socket")}
+        exchange = {"key": rows.key(users, gone, params["purge"]), "count": len(users)}
+        asked = self._module({**host_params, "exchange": exchange}, task_vars)
+        if not asked.get("failed") and not asked.pop("_done", False):
+            asked = self._send(users, gone, {**host_params, "exchange": exchange}, task_vars)
+        asked.pop("_done", None)
+        if made:
+            asked["changed"] = True
+            asked["passwords_made"] = made[:50]
+        asked["total"] = len(users)
+        result.update(asked)
+        return result
+
+    def _users(self, params: dict[str, t.Any], check: bool) -> tuple[list[rows.User], list[str], list[str]]:
+        devices, profiles = _devices.read_devices(self._loader, params)
+        passwords = _devices.Passwords(_controller.directory_of(self._loader, params["path"]), check)
+        if check:
+            users, gone = self._make(params, devices, profiles, passwords)
+        else:
+            with passwords.lock():
+                users, gone = self._make(params, devices, profiles, passwords)
+                passwords.flush()
+        return users, gone, passwords.made
+
+    def _make(
+        self, params: dict[str, t.Any], devices: list[registry.Device], profiles: dict[str, t.Any], passwords: _devices.Passwords
+    ) -> tuple[list[rows.User], list[str]]:
+        key = passwords.salt_key()
+        users = []
+        gone = []
+        for device in devices:
+            if device.state == "present":
+                users.append(rows.device_user(device, profiles[device.profile], passwords.of(device.id), key))
+            else:
+                gone.append(device.id)
+        names = {user.username for user in users}
+        for account in params["service_accounts"]:
+            if account["username"] in names:
+                raise DevicesError(f"service account {account['username']}: there is a device, or another account, of this name")
+            names.add(account["username"])
+            users.append(rows.service_user(account, self._service_password(account, params, passwords.check), key))
+        return users, gone
+
+    def _service_password(self, account: dict[str, t.Any], params: dict[str, t.Any], check: bool) -> str:
+        where = f"service account {account['username']}"
+        if account["password_file"]:
+            path = _controller.directory_of(self._loader, account["password_file"])
+            try:
+                with open(path, "rb") as file:
+                    return _devices.checked(file.read(), path)
+            except OSError as error:
+                raise DevicesError(f"{where}: cannot read {path}: {error.strerror}") from None
+        if not account["password_secret"] or not params["secrets_dir"]:
+            raise DevicesError(f"{where}: say where its password is: password_secret with secrets_dir, or password_file")
+        secrets = store.Store(_controller.directory_of(self._loader, params["secrets_dir"]), _controller.cipher_of(self._loader))
+        name = store.check_name(account["password_secret"])
+        value = secrets.read(name)
+        if value is None and not check:
+            # A host outside of this run's limit has none yet; it will find this one.
+            secrets.ensure([store.Wanted(name=name)])
+            value = secrets.read(name)
+        return store.placeholder(name) if value is None else _devices.checked(value.encode(), where)
+
+    def _send(self, users: list[rows.User], gone: list[str], host_params: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        local = ""
+        remote_tmp = self._make_tmp_path()
+        try:
+            handle, local = tempfile.mkstemp(prefix="rows-", dir=C.DEFAULT_LOCAL_TMP)
+            with os.fdopen(handle, "wb") as file:
+                file.write(rows.dump(users, gone))
+            # The directory is 0700 on the host, so it does not matter with which mode a connection creates the file.
+            remote = self._transfer_file(local, self._connection._shell.join_path(remote_tmp, "rows"))
+            host_params["exchange"] = {**host_params["exchange"], "rows_file": remote}
+            return self._module(host_params, task_vars)
+        finally:
+            if local:
+                os.unlink(local)
+            self._remove_tmp_path(remote_tmp, force=True)
+
+    def _module(self, params: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        answer = self._execute_module(module_name=MODULE, module_args=params, task_vars=task_vars)
+        # What the action tells the module is not what the task said.
+        answer.pop("invocation", None)
+        return dict(answer)
