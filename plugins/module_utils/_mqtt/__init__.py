@@ -1,0 +1,4 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an MQTT broker lets in and what it refuses, seen from a client. No Ansible in here."""
