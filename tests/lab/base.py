@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lab's base image: a small Debian with systemd and sshd, as a server or a Pi has them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from common import artefact, digest_of, need, run, step
+from engine import docker
+
+MIRROR = "http://deb.debian.org/debian"
+REPOSITORY = "edgestack-lab"
+INCLUDE = (
+    "systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "ca-certificates", "iproute2", "procps",
+    "sudo", "openssh-server", "gnupg",
+)
+# Run inside the new root. No apt source stays: only a bundle serves the lab's hosts. Host keys are each
+# host's own and come when it is created. dpkg need not sync to a disk that is thrown away. Some engines give
+# a host a default route on a network that leads nowhere: without it, what goes outside fails at once.
+CUSTOMIZE = """
+set -e
+cat > /etc/systemd/system/lab-network.service <<'END'
+[Unit]
+Description=No default route: the lab leads nowhere
+DefaultDependencies=no
+Before=network.target ssh.service
+[Service]
+Type=oneshot
+ExecStart=-/sbin/ip route del default
+[Install]
+WantedBy=sysinit.target
+END
+systemctl enable lab-network.service
+rm -f /etc/ssh/ssh_host_* /etc/apt/sources.list /etc/apt/sources.list.d/*
+printf 'PermitRootLogin prohibit-password\\nPasswordAuthentication no\\nUseDNS no\\nMaxStartups 100\\n' \
+    > /etc/ssh/sshd_config.d/lab.conf
+echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/lab
+mkdir -m 0700 -p /root/.ssh
+systemctl enable ssh.service
+systemctl mask getty.target console-getty.service systemd-udevd.service systemd-udev-trigger.service \
+    systemd-timesyncd.service systemd-networkd-wait-online.service >/dev/null 2>&1
+systemctl set-default multi-user.target
+rm -f /etc/machine-id && : > /etc/machine-id
+rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/log/*.log
+"""
+
+
+def digest(release: str, architecture: str) -> str:
+    return digest_of("base", 1, release, architecture, INCLUDE, CUSTOMIZE, mirror())
+
+
+def mirror() -> str:
+    return os.environ.get("LAB_DEBIAN_MIRROR", MIRROR)
+
+
+def root(release: str = "bookworm", architecture: str = "amd64") -> Path:
+    """The directory with base.tar and the base's dpkg status."""
+
+    def make(place: Path) -> None:
+        need({"mmdebstrap": "mmdebstrap"}, "the base image")
+        tar, status = place / "base.tar", place / "status"
+        command: list[str | Path] = [
+            "mmdebstrap", "--variant=minbase", f"--architectures={architecture}", f"--include={','.join(INCLUDE)}",
+            "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
+            "--dpkgopt=path-include=/usr/share/doc/*/copyright", "--dpkgopt=path-exclude=/usr/share/locale/*",
+            f'--customize-hook=chroot "$1" sh -c {_quoted(CUSTOMIZE)}',
+            f"--customize-hook=download /var/lib/dpkg/status {status}",
+            release, tar, mirror(),
+        ]
+        if release != "sid":
+            command.append(f"deb {mirror()} {release}-updates main")
+            command.append(f"deb {mirror()}-security {release}-security main")
+        run(command, log=f"base-{release}-{architecture}", timeout=1800)
+
+    return artefact(f"base-{release}-{architecture}", digest(release, architecture), make)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def image(release: str = "bookworm", architecture: str = "amd64") -> str:
+    """The image's name; imported when the engine does not have it."""
+    name = f"{REPOSITORY}/base:{release}-{architecture}-{digest(release, architecture)[:12]}"
+    if not docker("image", "inspect", "--format", "{{.Id}}", name, check=False):
+        tar = root(release, architecture) / "base.tar"
+        with step(f"importing {name}"):
+            docker("import", "--platform", f"linux/{architecture}", "--change", 'CMD ["/lib/systemd/systemd"]',
+                   "--change", "ENV container=docker", tar, name, timeout=300)
+    return name
+
+
+def remove_images() -> None:
+    names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{REPOSITORY}/base", check=False)
+    for name in names.split():
+        docker("image", "rm", "--force", name)
