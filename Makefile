@@ -9,6 +9,7 @@ COLLECTION := build/collections/ansible_collections/edgestack/iot
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
+export ANSIBLE_HOME := $(CURDIR)/build/ansible
 # Prints how long a part took.
 TIMED = @tests/timed
 

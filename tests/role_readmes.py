@@ -22,6 +22,18 @@ def _text(text: str | list[str]) -> str:
     return re.sub(r"\b[CVMO]\(([^)]*)\)", r"`\1`", " ".join(joined.split()))
 
 
+def computed(role: str) -> dict:
+    """Defaults that are templates of something else than text: they stand in defaults/main.yml alone, as documentation tools check a default's type."""
+    path = ROOT / "roles" / role / "defaults" / "main.yml"
+    options = yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"].get("options", {})
+    known = (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+    return {
+        name: value
+        for name, value in known.items()
+        if isinstance(value, str) and "{{" in value and options.get(name, {}).get("type") not in ("str", "path", "raw", None)
+    }
+
+
 def _default(option: dict) -> str:
     if option.get("required"):
         return "**required**"
@@ -47,6 +59,8 @@ def readme(role: str) -> str:
     """The whole README of a role."""
     entries = yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
     main = entries["main"]
+    for name, value in computed(role).items():
+        main["options"][name]["default"] = value
     description = main["description"]
     lines = [f"# {role}", "", main["short_description"] + ".", ""]
     lines += [_text(paragraph) + "\n" for paragraph in (description if isinstance(description, list) else [description])]

@@ -84,7 +84,10 @@ listeners:
       description: The port.
       type: int
     process:
-      description: The process that listens.
+      description: The process that listens; empty where the kernel hides it.
+      type: str
+    user:
+      description: The user that it runs as.
       type: str
 packages:
   description: Versions of the installed Debian packages by name.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -64,26 +65,39 @@ def free_disk_mb(path: str = "/var/lib") -> int:
     return info.f_bavail * info.f_frsize // 1048576
 
 
-_LISTEN = re.compile(r'users:\(\("(?P<name>[^"]+)"')
+_PROCESS = re.compile(r'users:\(\("(?P<name>[^"]+)"')
+_UID = re.compile(r"\buid:(?P<uid>\d+)")
 
 
 def listeners(run: t.Callable[..., subprocess.CompletedProcess[str]] = subprocess.run) -> list[dict[str, t.Any]]:
-    """TCP sockets that are listened on: address, port, process (its name, or an empty text where it is hidden)."""
+    """TCP sockets that are listened on: address, port, process and user.
+
+    The process is an empty text where the kernel hides it (in a container without CAP_SYS_PTRACE); the user is always known.
+    """
     if shutil.which("ss") is None:
         return []
-    done = run(["ss", "-Hltnp"], capture_output=True, text=True, errors="replace", check=False)
+    done = run(["ss", "-Hltnpe"], capture_output=True, text=True, errors="replace", check=False)
     found = []
     for line in done.stdout.splitlines():
         fields = line.split(maxsplit=5)
         if len(fields) < 4:
             continue
         address, _colon, port = fields[3].rpartition(":")
-        match = _LISTEN.search(line)
+        process, uid = _PROCESS.search(line), _UID.search(line)
         found.append(
             {
                 "address": address.strip("[]").partition("%")[0],
                 "port": int(port),
-                "process": match.group("name") if match else "",
+                "process": process.group("name") if process else "",
+                # ss leaves the uid out for root.
+                "user": _user(int(uid.group("uid")) if uid else 0),
             }
         )
     return found
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -24,12 +24,12 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Requirement:
-    """What a component needs of its host: architectures in Debian's words, memory and disk in MiB, the processes it listens with."""
+    """What a component needs of its host: architectures in Debian's words, memory and disk in MiB, the user it listens as."""
 
     architectures: tuple[str, ...]
     memory_mb: int
     disk_mb: int
-    processes: tuple[str, ...]
+    user: str
     instead: str = ""
     """What to use where the architecture has no build."""
 
@@ -37,12 +37,12 @@ class Requirement:
 _64_BIT = ("amd64", "arm64")
 REQUIREMENTS: dict[str, Requirement] = {
     # EMQX dropped armhf; InfluxDB 2, MySQL and pyarrow (Streamlit) never had, or no longer have, 32-bit builds.
-    "mysql": Requirement(_64_BIT, 96, 400, ("mariadbd", "mysqld"), "keep the database on a 64-bit host"),
-    "emqx": Requirement(_64_BIT, 256, 300, ("beam.smp", "emqx"), "let the devices connect to the broker of a 64-bit host"),
-    "influxdb": Requirement(_64_BIT, 160, 600, ("influxd",), "let Telegraf write to the InfluxDB of a 64-bit host"),
-    "telegraf": Requirement(("amd64", "arm64", "armhf"), 48, 200, ("telegraf",)),
-    "grafana": Requirement(("amd64", "arm64", "armhf"), 128, 600, ("grafana", "grafana-server")),
-    "streamlit": Requirement(_64_BIT, 128, 900, ("streamlit", "python", "python3"), "run the app on a 64-bit host"),
+    "mysql": Requirement(_64_BIT, 96, 400, "mysql", "keep the database on a 64-bit host"),
+    "emqx": Requirement(_64_BIT, 256, 300, "emqx", "let the devices connect to the broker of a 64-bit host"),
+    "influxdb": Requirement(_64_BIT, 160, 600, "influxdb", "let Telegraf write to the InfluxDB of a 64-bit host"),
+    "telegraf": Requirement(("amd64", "arm64", "armhf"), 48, 200, "telegraf"),
+    "grafana": Requirement(("amd64", "arm64", "armhf"), 128, 600, "grafana"),
+    "streamlit": Requirement(_64_BIT, 128, 900, "streamlit", "run the app on a 64-bit host"),
 }
 
 SUPPORTED_RELEASES = {"debian": ("12", "13"), "raspbian": ("12", "13"), "ubuntu": ("24.04",)}
@@ -135,9 +135,8 @@ def ports(wanted: t.Sequence[Port], listeners: t.Iterable[t.Mapping[str, t.Any]]
             out.append(Finding(f"port {port.port} is wanted twice, by {other.variable} and {port.variable}", "Do: change one of them"))
     for listener in listeners:
         mine = first.get(int(listener["port"]))
-        process = str(listener["process"])
-        if mine is not None and process not in REQUIREMENTS[mine.component].processes:
-            holder = process or "another process"
+        if mine is not None and listener["user"] != REQUIREMENTS[mine.component].user:
+            holder = f"{listener['process'] or 'a process'} of the user {listener['user']}"
             out.append(
                 Finding(
                     f"port {mine.port} is held by {holder} on {listener['address']}", f"Do: stop it, or set {mine.variable} to a free port"

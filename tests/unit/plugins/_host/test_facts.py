@@ -51,14 +51,14 @@ def test_listeners(monkeypatch):
     text = (
         'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=1,fd=3))\n'
         'LISTEN 0 4096 127.0.0.53%lo:53 0.0.0.0:*\n'
-        'LISTEN 0 128 [::1]:8086 [::]:* users:(("influxd",pid=9,fd=7))\n'
+        'LISTEN 0 128 [::1]:8086 [::]:* users:(("influxd",pid=9,fd=7)) uid:4294967 ino:1\n'
         "odd\n"
     )
     monkeypatch.setattr(facts.shutil, "which", lambda name: f"/usr/bin/{name}")
     assert facts.listeners(answer(text)) == [
-        {"address": "0.0.0.0", "port": 22, "process": "sshd"},
-        {"address": "127.0.0.53", "port": 53, "process": ""},
-        {"address": "::1", "port": 8086, "process": "influxd"},
+        {"address": "0.0.0.0", "port": 22, "process": "sshd", "user": "root"},
+        {"address": "127.0.0.53", "port": 53, "process": "", "user": "root"},
+        {"address": "::1", "port": 8086, "process": "influxd", "user": "4294967"},
     ]
     monkeypatch.setattr(facts.shutil, "which", lambda name: None)
     assert facts.listeners(answer(text)) == []

@@ -52,10 +52,10 @@ def test_ports_wanted_twice_and_held():
     mqtt = checks.Port("emqx", "emqx_tls_port", 8883)
     twin = checks.Port("grafana", "grafana_port", 8883)
     assert "wanted twice, by emqx_tls_port and grafana_port" in checks.ports([mqtt, twin], [])[0].what
-    holder = {"address": "0.0.0.0", "port": 8883, "process": "mosquitto"}
-    assert checks.ports([mqtt], [holder])[0].what == "port 8883 is held by mosquitto on 0.0.0.0"
-    assert "another process" in checks.ports([mqtt], [dict(holder, process="")])[0].what
-    assert checks.ports([mqtt], [dict(holder, process="beam.smp"), dict(holder, port=22)]) == []
+    holder = {"address": "0.0.0.0", "port": 8883, "process": "mosquitto", "user": "mosquitto"}
+    assert checks.ports([mqtt], [holder])[0].what == "port 8883 is held by mosquitto of the user mosquitto on 0.0.0.0"
+    assert "a process of the user mosquitto" in checks.ports([mqtt], [dict(holder, process="")])[0].what
+    assert checks.ports([mqtt], [dict(holder, process="beam.smp", user="emqx"), dict(holder, port=22)]) == []
 
 
 def test_groups():
