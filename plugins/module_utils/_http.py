@@ -576,7 +576,7 @@ def _readable(sock: socket.socket) -> bool:
 
 def _repeatable(method: str, fault: Fault, retry: bool | None) -> bool:
     """Whether a request that got no answer may be sent again."""
-    if fault.kind not in {"connection", "timeout"} or retry is False:
+    if fault.kind not in {"connection", "timeout", "broken"} or retry is False:
         return False
     # "connection" means that nothing was sent, so that nothing was carried out either.
     return bool(retry) or fault.kind == "connection" or method in IDEMPOTENT

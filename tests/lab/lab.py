@@ -13,7 +13,7 @@ import sys
 import base
 import engine
 import hosts
-from common import BUNDLE, LAB, STATE, LabError, fail, locked, say
+from common import BUNDLE, LAB, STATE, LabError, fail, locked, need, say
 
 
 def _names(text: str) -> list[str]:
@@ -25,6 +25,10 @@ def _names(text: str) -> list[str]:
 
 def command_engine(_options: argparse.Namespace) -> None:
     say(f"Docker Engine {engine.ensure()} answers")
+
+
+def command_tools(_options: argparse.Namespace) -> None:
+    need({"mariadb-install-db": "mariadb-server-core"}, "testing against a real database")
 
 
 def command_build(options: argparse.Namespace) -> None:
@@ -79,6 +83,7 @@ def main(arguments: list[str]) -> int:
         return commands.add_parser(name, help=text, description=text)
 
     add("engine", "make sure that a Docker engine answers")
+    add("tools", "install what the tests run on this machine itself: MariaDB's programs, no service")
     command = add("build", "build what the lab runs: programs, packages, wheels, the bundle, the base image")
     command.add_argument("--release", default="bookworm", choices=["bookworm", "trixie"])
     command.add_argument("--architecture", default="amd64", choices=["amd64", "arm64"])

@@ -38,6 +38,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from free_ports import free_port
 
 ROOT = pathlib.Path(__file__).parents[2]
 SOURCE = ROOT / "tests" / "lab" / "standins" / "emqx"
@@ -53,12 +54,6 @@ ACL_CLOSED = '{allow, {username, {re, "^dashboard$"}}, subscribe, ["$SYS/#"]}.\n
 
 AUTHN_QUERY = "SELECT password_hash, salt, is_superuser FROM mqtt_user WHERE username = ${username} LIMIT 1"
 ACL_QUERY = "SELECT permission, action, topic FROM mqtt_acl WHERE username = ${username}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(what, seconds=10.0, pause=0.02):
@@ -101,7 +96,7 @@ class Database:
         server = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
         installer = shutil.which("mariadb-install-db")
         if not server or not installer:
-            pytest.fail("mariadbd is missing; install it: apt-get install mariadb-server-core mariadb-server", pytrace=False)
+            pytest.fail("mariadbd is missing: tests/lab/lab tools", pytrace=False)
         user = []
         if os.geteuid() == 0:
             account = next((a for a in ("mysql", "nobody") if a in {p.pw_name for p in pwd.getpwall()}), "nobody")

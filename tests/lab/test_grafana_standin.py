@@ -19,7 +19,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import threading
@@ -28,6 +27,7 @@ import urllib.parse
 
 import pytest
 import yaml
+from free_ports import free_port
 
 ROOT = pathlib.Path(__file__).parents[2]
 SOURCE = ROOT / "tests" / "lab" / "standins" / "grafana"
@@ -43,12 +43,6 @@ VOLATILE = {"commit", "version", "createdAt", "updatedAt", "created", "updated",
             "executedQueryString", "values", "topic", "__value_string__", "__values__"}
 # Random identifiers and the test's own ports, wherever they stand.
 RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|http://127\.0\.0\.1:\d+")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def call(port, method, path, body=None, headers=None, context=None):

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Modules, run as Ansible runs them, against any EMQX: EMQX_URL with EMQX_KEY and EMQX_SECRET, or EMQX_USER and EMQX_PASSWORD.
 
-Without EMQX_URL the lab's stand-in is started (build/lab/bin/emqx-standin, or EMQX_STANDIN), as the version EMQX_COMPAT.
+Without EMQX_URL the stand-in that the lab built is started (or EMQX_STANDIN), as the version EMQX_COMPAT.
 Only names with the prefix `edgestack-test` are touched.
 """
 
@@ -13,7 +13,7 @@ import base64
 import json
 import os
 import pathlib
-import socket
+import platform
 import subprocess
 import sys
 import time
@@ -21,15 +21,12 @@ import urllib.error
 import urllib.request
 
 import pytest
+from free_ports import free_port
 
 ROOT = pathlib.Path(__file__).parents[3]
 PREFIX = "edgestack-test"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+STANDIN = ROOT / "build" / "lab" / "artefacts" / f"standin-emqx-{ARCHITECTURE}" / "emqx-standin"
 
 
 class Emqx:
@@ -90,9 +87,9 @@ def emqx(tmp_path_factory):
         else:
             yield Emqx(url, {"username": os.environ["EMQX_USER"], "password": os.environ["EMQX_PASSWORD"]})
         return
-    program = pathlib.Path(os.environ.get("EMQX_STANDIN", ROOT / "build" / "lab" / "bin" / "emqx-standin"))
+    program = pathlib.Path(os.environ.get("EMQX_STANDIN", STANDIN))
     if not program.exists():
-        pytest.skip("no EMQX: set EMQX_URL, or build the lab's stand-in (make lab)")
+        pytest.fail("no EMQX: set EMQX_URL, or build the lab's stand-in (make lab)", pytrace=False)
     base = tmp_path_factory.mktemp("emqx")
     for name in ("etc", "data", "log"):
         (base / name).mkdir()

@@ -13,13 +13,13 @@ import pathlib
 import platform
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 
 import pytest
+from free_ports import free_port
 
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Client
 
@@ -45,12 +45,6 @@ def program(name: str, directory: str) -> str:
     if not os.access(path, os.X_OK):
         pytest.fail(f"there is no {name} at {path}: `make lab` builds it, or name one with {name.upper()}_PROGRAM", pytrace=False)
     return path
-
-
-def free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
