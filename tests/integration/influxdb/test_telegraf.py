@@ -25,11 +25,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from free_ports import free_port
 
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import resources
 
 from .broker import Broker
-from .conftest import ROOT, free_port, program
+from .conftest import ROOT, program
 
 pytestmark = pytest.mark.integration
 
