@@ -89,6 +89,16 @@ listeners:
     user:
       description: The user that it runs as.
       type: str
+users:
+  description: Names of the host's users.
+  returned: always
+  type: list
+  elements: str
+whole:
+  description: Directories below C(/opt/edgestack) that were filled to the end, such as virtual environments.
+  returned: always
+  type: list
+  elements: str
 packages:
   description: Versions of the installed Debian packages by name.
   returned: always
@@ -115,6 +125,8 @@ def main() -> None:
         free_disk_mb=facts.free_disk_mb(),
         time=time.time(),
         listeners=facts.listeners(),
+        users=facts.users(),
+        whole=facts.whole(),
         packages=facts.packages(),
     )
 

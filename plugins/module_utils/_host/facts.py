@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import pwd
 import re
@@ -94,6 +95,16 @@ def listeners(run: t.Callable[..., subprocess.CompletedProcess[str]] = subproces
             }
         )
     return found
+
+
+def users() -> list[str]:
+    """Names of the host's users."""
+    return sorted(entry.pw_name for entry in pwd.getpwall())
+
+
+def whole(directory: str = "/opt/edgestack") -> list[str]:
+    """Directories below the collection's own that were filled to the end, as a file .complete in them says."""
+    return sorted(os.path.dirname(path) for path in glob.glob(os.path.join(directory, "*", "*", ".complete")))
 
 
 def _user(uid: int) -> str:
