@@ -77,6 +77,12 @@ class ActionModule(ActionBase):
         findings += checks.groups(members)
         findings += checks.ports(self._ports(task_vars, components), host["listeners"])
         if "emqx" in components:
+            findings += checks.broker(
+                task_vars["inventory_hostname"],
+                members,
+                to_text(self._value(task_vars, "emqx", "emqx_password_listener")),
+                to_text(self._value(task_vars, "emqx", "emqx_password_address")),
+            )
             findings += checks.emqx(
                 to_text(self._value(task_vars, "emqx", "emqx_version")),
                 len(members.get("emqx", [])),

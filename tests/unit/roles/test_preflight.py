@@ -51,6 +51,12 @@ def test_everything_that_is_wrong_is_said_at_once_with_what_to_do(tmp_path):
     assert "mysql_strange_thing belongs to no role" in done.stdout + done.stderr
 
 
+def test_a_broker_that_could_not_be_set_up_is_refused_at_the_start(tmp_path):
+    done = run(tmp_path, ["emqx", "mysql"], mysql_port=3999, emqx_password_listener="tcp")
+    assert done.returncode == 2
+    assert "emqx_password_listener is tcp and emqx_password_address is empty. Do: set emqx_password_address" in done.stdout + done.stderr
+
+
 def test_a_host_on_which_nothing_is_wrong_passes(tmp_path):
     done = run(tmp_path, ["mysql"], mysql_port=3999)
     assert done.returncode == 0, done.stdout + done.stderr
