@@ -23,6 +23,7 @@ SECRET_KEYS = frozenset(
     {
         "password", "secret", "api_secret", "secret_key", "secret_access_key", "token", "access_token",
         "private_key", "keyfile_password", "default_password", "bind_password", "passcode", "jwt_secret",
+        "account_key", "authorization", "security_token", "service_account_json", "sp_private_key", "new_pwd", "old_pwd",
     }
 )  # fmt: skip
 # Fields that are plain texts: "5s" is not 5000 in them.

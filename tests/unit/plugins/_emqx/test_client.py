@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments, module
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client, Credentials, EmqxError
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import Outcome
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources.common import Outcome
 from ansible_collections.edgestack.iot.plugins.module_utils._http import Fault
 
 
@@ -211,15 +211,15 @@ class FakeModule:
 def test_a_module_ends_with_its_outcome_or_with_an_error(emqx589):
     fake = FakeModule({**params(emqx589), "settings": {"password": "out-of-place-1"}})
     with pytest.raises(Ended):
-        module.run(fake, lambda client: Outcome(True, [{"before": 1}], ["a"], {"id": "x"}))
+        module.run(fake, lambda client, params, check: Outcome(True, [{"before": 1}], ["a"], {"id": "x"}))
     assert "out-of-place-1" in fake.no_log_values
     assert fake.result == {"changed": True, "id": "x", "changed_fields": ["a"], "diff": [{"before": 1}]}
     with pytest.raises(Ended):
-        module.run(fake, lambda client: client.get("/no_such_thing"))
+        module.run(fake, lambda client, params, check: client.get("/no_such_thing"))
     assert fake.result["failed"] and fake.result["fault"]["status"] in (400, 404)
     emqx589.violations.clear()
 
-    def refuse(_client):
+    def refuse(*_arguments):
         raise EmqxError("no", "do this")
 
     with pytest.raises(Ended):
