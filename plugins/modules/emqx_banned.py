@@ -76,6 +76,11 @@ added:
   returned: success
   type: list
   elements: str
+updated:
+  description: Bans that were (in check mode, would be) removed and made anew.
+  returned: success
+  type: list
+  elements: str
 removed:
   description: Bans that were (in check mode, would be) lifted.
   returned: success

@@ -13,7 +13,7 @@ from .._http import Fault
 from . import arguments
 from .client import Client, EmqxError
 from .difference import SECRET_KEYS, secrets_in
-from .resources.common import Outcome
+from .resources.common import Outcome, refuse_plain
 
 Act = t.Callable[[Client, dict[str, t.Any], bool], Outcome]
 
@@ -66,7 +66,7 @@ def run(module: AnsibleModule, act: Act) -> t.NoReturn:
 def body_of(settings: t.Mapping[str, t.Any] | None, secrets: t.Mapping[str, t.Any] | None, where: str) -> dict[str, t.Any]:
     """Settings with the secrets put in. A plain secret among the settings would be shown by -vvv, so it is refused."""
     body = dict(settings or {})
-    _refuse_plain(body, f"{where}settings")
+    refuse_plain(body, f"{where}settings", "Put it under secrets, or write it as file:///path")
     return _with_secrets(body, secrets or {}, f"{where}secrets")
 
 
@@ -83,15 +83,3 @@ def _with_secrets(body: dict[str, t.Any], secrets: t.Mapping[str, t.Any], where:
                 raise EmqxError(f"{where}.{name} is not known as a secret", "Put what is no secret under settings")
             merged[name] = value
     return merged
-
-
-def _refuse_plain(value: t.Any, where: str) -> None:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            here = f"{where}.{name}"
-            if name in SECRET_KEYS and isinstance(inner, str) and inner and not inner.startswith("file://"):
-                raise EmqxError(f"{here} is a secret in plain text", "Put it under secrets, or write it as file:///path")
-            _refuse_plain(inner, here)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            _refuse_plain(item, f"{where}[{number}]")

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import datetime
-import re
 import typing as t
 
-from ..client import Client, EmqxError, path_of
-from ..difference import Difference, normal, prune
+from ..client import Client, path_of
+from ..difference import Difference, prune
 from ..versions import has, need
-from .common import Json, Outcome
+from .common import Batch, Json, Outcome, by_name, instant, need_instant
 
 # --- bans ---
 
@@ -29,68 +27,40 @@ def banned(
 ) -> Outcome:
     """Many bans at once. A ban cannot be changed, so one that differs is removed and made anew."""
     server = client.server()
-    wanted: dict[tuple[str, str], dict[str, Json]] = {}
-    for number, entry in enumerate(entries):
-        row = prune(dict(entry))
+    rows = [prune(dict(entry)) for entry in entries]
+    for number, row in enumerate(rows):
         if row["as"] in ("clientid_re", "username_re", "peerhost_net"):
             need(server, "ban_patterns", f"entries[{number}].as")
         if row.get("until") == "infinity":
             need(server, "ban_infinity", f"entries[{number}].until")
-        key = (str(row["as"]), str(row["who"]))
-        if key in wanted:
-            raise EmqxError(f"entries: {key[0]} {key[1]!r} is named more than once")
-        wanted[key] = row
+        need_instant(row.get("until"), f"entries[{number}].until")
+    wanted = by_name(rows, lambda row: (str(row["as"]), str(row["who"])), "entries")
     there = {(str(row.get("as")), str(row.get("who"))): row for row in client.pages("/banned")}
-    outcome = Outcome()
-    added: list[str] = []
-    removed: list[str] = []
-    before: dict[str, Json] = {}
-    after: dict[str, Json] = {}
+    batch = Batch("banned")
 
-    def drop(key: tuple[str, str]) -> None:
-        if not check:
-            client.delete(path_of("banned", *key))
+    def remove(key: tuple[str, str]) -> None:
+        batch.remove(" ".join(key), {name: there[key].get(name) for name in _BAN_FIELDS})
+        batch.step(client.delete, path_of("banned", *key))
 
-    if present:
-        for key, row in wanted.items():
-            have = there.get(key)
-            fields = {name: row[name] for name in _BAN_FIELDS if name in row}
-            if have is not None and not Difference(_ban(fields), _ban(have)).changed:
-                continue
-            label = f"{key[0]} {key[1]}"
-            if have is not None:
-                before[label] = {name: have.get(name) for name in _BAN_FIELDS}
-                drop(key)
-            after[label] = fields
-            added.append(label)
-            if not check:
-                client.post("/banned", row)
-    gone = [key for key in there if exclusive and key not in wanted] if present else [key for key in wanted if key in there]
-    for key in gone:
-        label = f"{key[0]} {key[1]}"
-        before[label] = {name: there[key].get(name) for name in _BAN_FIELDS}
-        removed.append(label)
-        drop(key)
-    outcome.changed = bool(added or removed)
-    if outcome.changed:
-        outcome.diff.append({"before_header": "banned", "after_header": "banned", "before": before, "after": after})
-    outcome.result = {"added": added, "removed": removed}
-    return outcome
+    for key, row in wanted.items() if present else ():
+        have = there.get(key)
+        fields = {name: row[name] for name in _BAN_FIELDS if name in row}
+        if have is None:
+            batch.add(" ".join(key), fields)
+        elif Difference(_ban(fields), _ban(have)).changed:
+            batch.change(" ".join(key), {name: have.get(name) for name in _BAN_FIELDS}, fields)
+            batch.step(client.delete, path_of("banned", *key))
+        else:
+            continue
+        batch.step(client.post, "/banned", row)
+    for key in there if present and exclusive else [] if present else wanted:
+        if key in there and not (present and key in wanted):
+            remove(key)
+    return batch.run(check)
 
 
 def _ban(row: dict[str, Json]) -> dict[str, Json]:
-    return {**row, "until": _instant(row["until"])} if row.get("until") is not None else dict(row)
-
-
-def _instant(value: Json) -> Json:
-    """A time as seconds since 1970, whether written as a number or in RFC 3339."""
-    if isinstance(value, str) and not value.isdigit():
-        found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)", value)
-        if not found:
-            return value
-        zone = "+00:00" if found.group(2) == "Z" else found.group(2)
-        return int(datetime.datetime.fromisoformat(found.group(1) + zone).timestamp())
-    return normal(value)
+    return {**row, "until": instant(row["until"])} if row.get("until") is not None else dict(row)
 
 
 # --- sessions ---

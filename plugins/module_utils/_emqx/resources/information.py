@@ -61,3 +61,9 @@ def information(
         else:
             result["subscriptions"] = client.pages("/subscriptions")
     return result
+
+
+def alarms(client: Client, *, activated: bool = True, names: t.Collection[str] = ()) -> list[dict[str, Json]]:
+    """Alarms that are active, or those that are over."""
+    rows = client.pages("/alarms", {"activated": "true" if activated else "false"})
+    return [row for row in rows if not names or row.get("name") in names]

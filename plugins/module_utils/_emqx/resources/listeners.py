@@ -56,7 +56,7 @@ def listener(
             outcome.note("running", f"listener {listener_id}", {"running": running}, {"running": want_running})
             if not check:
                 operation = {"started": "start", "stopped": "stop", "restarted": "restart"}[state]
-                client.post(f"{path}/{operation}")
+                client.post(f"{path}/{operation}", empty=True)
         running = want_running
     outcome.result["listener"] = {**mask(after or {}), "running": running}
     return outcome
