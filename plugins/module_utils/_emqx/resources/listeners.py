@@ -57,6 +57,12 @@ def listener(
             if not check:
                 operation = {"started": "start", "stopped": "stop", "restarted": "restart"}[state]
                 client.post(f"{path}/{operation}", empty=True)
+                # EMQX answers with nothing, as a proxy may too.
+                if _running(client.get(path)) is not want_running:
+                    raise EmqxError(
+                        f"POST {path}/{operation} was answered, and the listener is {'not ' if want_running else ''}running",
+                        "Check what answers at url, whether the port is free, and EMQX's log",
+                    )
         running = want_running
     outcome.result["listener"] = {**mask(after or {}), "running": running}
     return outcome

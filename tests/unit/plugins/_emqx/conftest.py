@@ -10,20 +10,16 @@ import base64
 import copy
 import http.server
 import json
-import pathlib
-import re
-import socket
-import struct
 import threading
-import time
 import urllib.parse
 
 import jsonschema
 import pytest
+from emqx_contract import CONTRACTS, Contract
+from emqx_modules import FAULTS, answer
 
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client, Credentials
 
-CONTRACTS = pathlib.Path(__file__).parents[3] / "contracts" / "emqx"
 API = "/api/v5"
 KEY = "edgestack"
 SECRET = "s3cret-of-the-key"
@@ -42,43 +38,6 @@ def recorded(version, scenario, step):
         if one["scenario"] == scenario and one["step"] == step:
             return copy.deepcopy(one["response"]["body"])
     raise KeyError((scenario, step))
-
-
-class Contract:
-    """Checks bodies with an OpenAPI document. Objects with known fields take no others, as EMQX does."""
-
-    def __init__(self, version):
-        with open(CONTRACTS / f"openapi-{version}.json", encoding="utf-8") as file:
-            self.document = self._strict(json.load(file))
-        self.paths = [(re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path) + r"\Z"), operations) for path, operations in self.document["paths"].items()]
-
-    def _strict(self, node):
-        if isinstance(node, list):
-            return [self._strict(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        node = {key: self._strict(value) for key, value in node.items()}
-        if node.get("type") == "object" and isinstance(node.get("properties"), dict):
-            node["additionalProperties"] = False
-        if "enum" in node and isinstance(node["enum"], list):
-            # The documents say "string" of enumerations that hold true and false.
-            node.pop("type", None)
-        if isinstance(node.get("oneOf"), list):
-            node["anyOf"] = node.pop("oneOf")
-        return node
-
-    def check(self, method, path, body):
-        fixed = [pair for pair in self.paths if pair[0].match(path)]
-        assert fixed, f"{path} is in no document"
-        # "/authorization/sources/order" also looks like "/authorization/sources/{type}".
-        operations = max(fixed, key=lambda pair: -pair[0].pattern.count("[^/]+"))[1]
-        assert method.lower() in operations, f"{method} {path} is in no document"
-        wanted = operations[method.lower()].get("requestBody")
-        if wanted is None:
-            assert body is None, f"{method} {path} takes no body"
-            return
-        schema = {**wanted["content"]["application/json"]["schema"], "components": self.document["components"]}
-        jsonschema.Draft7Validator(schema).validate(body)
 
 
 class FakeEmqx:
@@ -152,39 +111,29 @@ class FakeEmqx:
         if path == "/status":
             if self.not_ready > 0:
                 self.not_ready -= 1
-                self.answer(handler, 503, None)
+                answer(handler, 503, None)
             else:
-                self.answer(handler, 200, "Node emqx@127.0.0.1 is started\nemqx is running", "text/plain")
+                answer(handler, 200, "Node emqx@127.0.0.1 is started\nemqx is running", "text/plain")
             return
         self.log.append((method, path, body))
         if self.fault is not None and self.fault_when(method, path):
-            self.fault(self, handler)
+            self.fault(handler)
             return
         if path != "/login" and not self.authorized(handler):
-            self.answer(handler, 401, {"code": "BAD_API_KEY_OR_SECRET", "message": "Check api_key/api_secret"})
+            answer(handler, 401, {"code": "BAD_API_KEY_OR_SECRET", "message": "Check api_key/api_secret"})
             return
         try:
             self.contract.check(method, parts.path.removeprefix(API), body)
         except (AssertionError, jsonschema.ValidationError) as error:
             self.violations.append(f"{method} {path}: {error}")
-            self.answer(handler, 400, {"code": "BAD_REQUEST", "message": str(error)[:300]})
+            answer(handler, 400, {"code": "BAD_REQUEST", "message": str(error)[:300]})
             return
         status, result = self.route(method, path, query, body)
-        self.answer(handler, status, result)
+        answer(handler, status, result)
 
     def authorized(self, handler):
         given = handler.headers.get("Authorization") or ""
         return given in ("Basic " + base64.b64encode(f"{KEY}:{SECRET}".encode()).decode(), "Bearer token-1")
-
-    def answer(self, handler, status, body, kind="application/json"):
-        raw = b"" if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
-        handler.send_response(status)
-        if raw:
-            handler.send_header("Content-Type", kind)
-        if status != 204:
-            handler.send_header("Content-Length", str(len(raw)))
-        handler.end_headers()
-        handler.wfile.write(raw)
 
     # --- EMQX
 
@@ -364,61 +313,6 @@ class FakeEmqx:
         if parts[0] not in self.clients:
             return missing
         return (204, None) if method == "DELETE" else (200, self.clients[parts[0]])
-
-
-# --- faults: each takes the fake and the request's handler
-
-
-def status_fault(status, body=None, kind="application/json"):
-    return lambda fake, handler: fake.answer(handler, status, body, kind)
-
-
-def half_json(fake, handler):
-    fake.answer(handler, 200, '{"data": [{"cli', "application/json")
-
-
-def cut_off(_fake, handler):
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000")
-    handler.end_headers()
-    handler.wfile.write(b'{"data": [')
-    handler.wfile.flush()
-    handler.close_connection = True
-
-
-def reset(_fake, handler):
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    handler.close_connection = True
-    handler.connection.close()
-
-
-def stall(_fake, handler):
-    time.sleep(0.6)
-    handler.close_connection = True
-
-
-def redirect(_fake, handler):
-    handler.send_response(302)
-    handler.send_header("Location", "http://elsewhere/login")
-    handler.send_header("Content-Length", "0")
-    handler.end_headers()
-
-
-PAGE = "<html><head><title>502</title></head><body>Bad Gateway</body></html>"
-FAULTS = {
-    "401": status_fault(401, {"code": "BAD_API_KEY_OR_SECRET", "message": "Check api_key/api_secret"}),
-    "403": status_fault(403, {"code": "UNAUTHORIZED_ROLE", "message": "not allowed"}),
-    "404 page": status_fault(404, PAGE, "text/html"),
-    "429": status_fault(429, {"code": "TOO_MANY_REQUESTS", "message": "slow down"}),
-    "500": status_fault(500, {"code": "INTERNAL_ERROR", "message": "boom"}),
-    "502 page": status_fault(502, PAGE, "text/html"),
-    "200 page": status_fault(200, PAGE, "text/html"),
-    "half JSON": half_json,
-    "cut off": cut_off,
-    "reset": reset,
-    "stall": stall,
-    "redirect": redirect,
-}
 
 
 @pytest.fixture(params=["5.3.0", "5.8.9"])

@@ -9,6 +9,7 @@ import socketserver
 import threading
 
 import pytest
+from emqx_modules import answer
 
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments, module
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client, Credentials, EmqxError
@@ -130,8 +131,8 @@ def test_emqx_ports_are_the_default(url, base):
 
 
 def test_an_error_message_in_json_is_readable(emqx589):
-    def fail(fake, handler):
-        fake.answer(handler, 400, {"code": "BAD_REQUEST", "message": '{"unknown":"colour","reason":"unknown_fields","path":"root"}'})
+    def fail(handler):
+        answer(handler, 400, {"code": "BAD_REQUEST", "message": '{"unknown":"colour","reason":"unknown_fields","path":"root"}'})
 
     emqx589.fault = fail
     with emqx589.client() as client, pytest.raises(Fault) as error:
@@ -140,7 +141,7 @@ def test_an_error_message_in_json_is_readable(emqx589):
 
 
 def test_a_secret_that_the_server_sends_back_is_masked(emqx589):
-    emqx589.fault = lambda fake, handler: fake.answer(handler, 400, {"code": "BAD_REQUEST", "message": "bad value given-secret-1"})
+    emqx589.fault = lambda handler: answer(handler, 400, {"code": "BAD_REQUEST", "message": "bad value given-secret-1"})
     with emqx589.client() as client:
         client.redact(["given-secret-1"])
         with pytest.raises(Fault) as error:
@@ -150,7 +151,7 @@ def test_a_secret_that_the_server_sends_back_is_masked(emqx589):
 
 @pytest.mark.parametrize("body", [{"data": "x"}, [1], "text"])
 def test_answers_of_the_wrong_kind(emqx589, body):
-    emqx589.fault = lambda fake, handler: fake.answer(handler, 200, body if not isinstance(body, str) else '"text"')
+    emqx589.fault = lambda handler: answer(handler, 200, body if not isinstance(body, str) else '"text"')
     with emqx589.client() as client:
         with pytest.raises(Fault, match="is not"):
             client.pages("/clients")
@@ -159,14 +160,14 @@ def test_answers_of_the_wrong_kind(emqx589, body):
 
 
 def test_an_empty_answer(emqx589):
-    emqx589.fault = lambda fake, handler: fake.answer(handler, 200, None)
+    emqx589.fault = lambda handler: answer(handler, 200, None)
     with emqx589.client() as client, pytest.raises(Fault, match="is empty"):
         client.find("/listeners/x")
 
 
 def test_the_oldest_node_counts(emqx589):
     nodes = [{"node": "a", "version": "5.8.9", "edition": "Enterprise"}, {"node": "b", "version": "5.10.0"}]
-    emqx589.fault = lambda fake, handler: fake.answer(handler, 200, nodes)
+    emqx589.fault = lambda handler: answer(handler, 200, nodes)
     with emqx589.client() as client:
         assert client.server().version == "5.8.9" and client.server().enterprise
 

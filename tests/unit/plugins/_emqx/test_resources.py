@@ -339,7 +339,7 @@ def test_a_fault_is_never_an_ok(emqx589, fault, name):
     prepare(emqx589, name)
     state = emqx589.state()
     emqx589.fault = fault
-    with emqx589.client(timeout=0.2) as client, pytest.raises(Fault) as error:
+    with emqx589.client(timeout=0.1) as client, pytest.raises(Fault) as error:
         ACTS[name](client)
     assert emqx589.state() == state
     assert f"{emqx589.url}/api/v5/" in str(error.value) and "GET" in str(error.value)
@@ -350,7 +350,7 @@ def test_a_fault_of_a_write_is_never_an_ok(emqx589, fault, name):
     prepare(emqx589, name)
     emqx589.fault = fault
     emqx589.fault_when = lambda method, path: method != "GET"
-    with emqx589.client(timeout=0.2) as client, pytest.raises(Fault) as error:
+    with emqx589.client(timeout=0.1) as client, pytest.raises((Fault, EmqxError)) as error:
         ACTS[name](client)
     assert any(method in str(error.value) for method in ("POST", "PUT", "DELETE"))
 
