@@ -31,6 +31,9 @@ class Contract:
         if not isinstance(node, dict):
             return node
         node = {key: self._strict(value) for key, value in node.items()}
+        if "index_specs" in node:
+            # A list of lists, which the documents show as a list of numbers.
+            node["index_specs"] = {"type": "array"}
         if node.get("type") == "object" and isinstance(node.get("properties"), dict):
             node["additionalProperties"] = False
         if "enum" in node and isinstance(node["enum"], list):

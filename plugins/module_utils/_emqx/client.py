@@ -57,16 +57,27 @@ class EmqxDialect(Dialect):
     def error(self, response: Response) -> tuple[str, str]:
         code, message = super().error(response)
         if code and message.startswith("{"):
-            try:
-                parts = json.loads(message)
-            except ValueError:
-                parts = None
-            if isinstance(parts, dict):
-                message = ", ".join(f"{key} {_flat(parts[key])}" for key in sorted(parts, key=_rank))
+            message = _readable(message) or message
+        elif not code:
+            # 5.3 on HOCON that it does not know: {"mqtt": {"reason": ..., "path": [109, 113, ...]}}.
+            message = _readable(response.text) or message
         return code, message if len(message) <= 1500 else message[:1500] + "..."
 
     def hint(self, status: int, code: str) -> str:
         return self._HINTS.get(status) or ("EMQX failed inside: look at its log" if status >= 500 else "")
+
+
+def _readable(text: str) -> str:
+    """A structure in a text as words, or nothing when it is none."""
+    try:
+        parts = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    if isinstance(parts, dict) and len(parts) == 1 and isinstance(inner := next(iter(parts.values())), dict):
+        parts = inner
+    if not isinstance(parts, dict):
+        return ""
+    return ", ".join(f"{key} {_flat(parts[key])}" for key in sorted(parts, key=_rank))
 
 
 def _rank(key: str) -> tuple[int, str]:
@@ -75,6 +86,9 @@ def _rank(key: str) -> tuple[int, str]:
 
 
 def _flat(value: Json) -> str:
+    if isinstance(value, list) and value and all(isinstance(code, int) and 32 <= code < 0x110000 for code in value):
+        # A text of Erlang's, which is a list of characters.
+        return "".join(map(chr, value))
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pathlib
@@ -370,8 +371,8 @@ def test_a_key_may_not_manage_keys(emqx):
     if not emqx.key:
         pytest.skip("no API key is given")
     own = {"api_key": emqx.key[0], "api_secret": emqx.key[1], "username": None, "password": None}
-    for module, given in (("emqx_api_key", {}), ("emqx_dashboard_user", {}), ("emqx_api_key", {"state": "absent"}), ("emqx_dashboard_user", {"state": "absent"})):
-        result = emqx.run(module, name=PREFIX, **own, **given)
+    for module, state in itertools.product(("emqx_api_key", "emqx_dashboard_user"), ("present", "absent")):
+        result = emqx.run(module, name=PREFIX, state=state, **own)
         assert result["failed"] and result["fault"]["status"] == 401 and "API keys may not manage" in result["fault"]["hint"]
 
 
@@ -448,7 +449,13 @@ def test_an_action_and_a_source(emqx, connector, module, given, change):
         emqx,
         module,
         lambda: still(emqx.read(f"/{module.removeprefix('emqx_')}s/mqtt:{PREFIX}")),
-        [(given, True), ({**given, **change}, True), ({**given, **change, "settings": {"description": "test"}}, True), (gone(given), True), (gone(given), False)],
+        [
+            (given, True),
+            ({**given, **change}, True),
+            ({**given, **change, "settings": {"description": "test"}}, True),
+            (gone(given), True),
+            (gone(given), False),
+        ],
     )
 
 
@@ -620,6 +627,7 @@ def test_backups(emqx, tmp_path):
             # It merges what is there already.
             assert emqx.run("emqx_backup", check=True, state="imported", filename=name)["changed"]
             assert emqx.run("emqx_backup", state="imported", filename=name)["changed"]
+            assert emqx.run("emqx_backup", state="imported", src=str(dest))["changed"]
         absent = {"state": "absent", "filename": name}
         life(emqx, "emqx_backup", lambda: [row["filename"] for row in emqx.all("/data/files")], [(absent, True), (absent, False)])
     finally:

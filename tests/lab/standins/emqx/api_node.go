@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -61,7 +63,7 @@ func (n *Node) nodeRoutes() {
 	n.handle("/configs_reset/{root}", map[string]apiHandler{"POST": n.resetConfig})
 	n.handle("/schemas/hotconf", get(func(*Req) Res { return ok(n.ver.Schemas.byName) }), n.ver.HotConfSchema)
 	n.handle("/data/export", map[string]apiHandler{"POST": n.exportData}, n.ver.DataBackup)
-	n.handle("/data/files", get(n.dataFiles), n.ver.DataBackup)
+	n.handle("/data/files", map[string]apiHandler{"GET": n.dataFiles, "POST": n.uploadData}, n.ver.DataBackup)
 	n.handle("/data/files/{name}", map[string]apiHandler{"GET": n.downloadData, "DELETE": n.deleteData}, n.ver.DataBackup)
 	n.handle("/data/import", map[string]apiHandler{"POST": n.importData}, n.ver.DataBackup)
 }
@@ -596,6 +598,38 @@ func (n *Node) backupFile(name string) (string, bool) {
 	path := filepath.Join(n.backupDir(), name)
 	_, err := os.Stat(path)
 	return path, err == nil
+}
+
+// uploadData takes a backup as a form with the field "filename" (read, not recorded).
+func (n *Node) uploadData(r *Req) Res {
+	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return badRequest("Missing required parameter: filename")
+	}
+	form, err := multipart.NewReader(bytes.NewReader(r.raw), params["boundary"]).ReadForm(64 << 20)
+	if err != nil || len(form.File["filename"]) != 1 {
+		return badRequest("Missing required parameter: filename")
+	}
+	head := form.File["filename"][0]
+	if head.Filename != filepath.Base(head.Filename) || !strings.HasSuffix(head.Filename, ".tar.gz") {
+		return badRequest("bad backup file name")
+	}
+	file, err := head.Open()
+	if err != nil {
+		return badRequest(err.Error())
+	}
+	defer func() { _ = file.Close() }()
+	body, err := io.ReadAll(file)
+	if err == nil {
+		if _, bad := gzip.NewReader(bytes.NewReader(body)); bad != nil {
+			return badRequest("bad backup file")
+		}
+		err = errors.Join(os.MkdirAll(n.backupDir(), 0o755), os.WriteFile(filepath.Join(n.backupDir(), head.Filename), body, 0o600))
+	}
+	if err != nil {
+		return fail(500, "INTERNAL_ERROR", err.Error())
+	}
+	return status(204)
 }
 
 func (n *Node) downloadData(r *Req) Res {
