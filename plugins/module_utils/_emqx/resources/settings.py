@@ -12,7 +12,7 @@ import typing as t
 
 from ..client import Client, EmqxError
 from ..difference import Difference, mask, prune
-from ..hocon import parse
+from ..hocon import HoconError, parse
 from ..versions import need
 from .common import Json, Outcome, prepare
 
@@ -53,7 +53,10 @@ def configuration(client: Client, wanted: dict[str, Json], *, check: bool = Fals
 def _roots(client: Client, wanted: t.Iterable[str]) -> dict[str, Json]:
     result: dict[str, Json] = {}
     for root in wanted:
-        found = parse(client.text("/configs", {"key": root})).get(root)
+        try:
+            found = parse(client.text("/configs", {"key": root})).get(root)
+        except HoconError as error:
+            raise client.unexpected("/configs", f"HOCON ({error.problem})") from error
         result[root] = found if isinstance(found, dict) else {}
     return result
 
