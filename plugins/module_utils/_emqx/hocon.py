@@ -100,8 +100,8 @@ class _Reader:
                 raise self._error("a text with an escape that JSON does not have") from None
         found = _BARE.match(self._text, self._at)
         word = found.group().strip() if found else ""
-        if not found or not word or word.startswith(("=", "${")) or "${" in word:
-            raise self._error("a value is missing, or is one that is not read here (substitution)")
+        if found is None or not word or word.startswith("=") or "$" in word:
+            raise self._error("a value is missing, or is a substitution, which is not read here")
         self._at = found.end()
         self._line_ends()
         if word in _WORDS:

@@ -89,8 +89,8 @@ def _read(path: str) -> bytes:
 def _writable(path: str) -> None:
     """A secret that cannot be kept would be lost, so that is found out first."""
     directory = os.path.dirname(path) or "."
-    if not os.path.isdir(directory) or not os.access(directory, os.W_OK):
-        raise EmqxError(f"secret_file {path} cannot be written: {directory} is no directory that this user may write to", "Make it first")
+    if os.path.isdir(path) or not os.path.isdir(directory) or not os.access(directory, os.W_OK):
+        raise EmqxError(f"secret_file {path} cannot be written", "Name a file in a directory that exists and that this user may write to")
 
 
 def _make(client: Client, name: str, wanted: dict[str, Json], again: bool, secret_file: str | None, outcome: Outcome) -> None:

@@ -14,7 +14,7 @@ from ..._http import Fault
 from ..._pki import files
 from ..client import Client, EmqxError, path_of
 from ..difference import Difference
-from ..versions import need
+from ..versions import has, need
 from .common import Json, Outcome, moved, rows_of
 
 # --- cluster ---
@@ -74,7 +74,7 @@ def _running(client: Client) -> list[str]:
 
 def _join(client: Client, node: str) -> None:
     try:
-        client.put(path_of("cluster", node, "invite"), empty=True)
+        client.put(path_of("cluster", node, "invite"), {} if has(client.server(), "invite_body") else None, empty=True)
     except Fault as fault:
         if "license" in fault.message.lower():
             fault.hint = "From 5.9 on more than one node needs a licence key (emqx_license)"
