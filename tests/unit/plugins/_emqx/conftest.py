@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import http.server
 import json
 import re
@@ -28,6 +29,12 @@ USER = "admin"
 PASSWORD = "Pass-of-the-user1"
 
 
+@functools.cache
+def contract_of(version):
+    return Contract(version)
+
+
+@functools.cache
 def recordings(version):
     with open(CONTRACTS / f"recordings-{version}.jsonl", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
@@ -55,7 +62,7 @@ class FakeEmqx:
     def __init__(self, version, edition="Opensource"):
         self.version = version
         self.edition = edition
-        self.contract = Contract(version)
+        self.contract = contract_of(version)
         self.masks = version != "5.3.0"
         self.log = []
         self.violations = []
