@@ -83,6 +83,14 @@ EXAMPLES = r"""
         request_ttl: infinity
         max_buffer_bytes: 64MB
         worker_pool_size: 1
+
+- name: Nothing is forwarded
+  edgestack.iot.emqx_action:
+    api_key: edgestack
+    api_secret_file: /etc/edgestack/emqx/secrets/api_secret
+    type: mqtt
+    name: forward
+    state: absent
 """
 
 RETURN = r"""

@@ -48,12 +48,8 @@ options:
         type: dict
         default: {}
       secrets:
-        description: Secret fields in plain text.
+        description: Secret fields in plain text, at the places where they stand in O(sources[].settings), for example C(password).
         type: dict
-        suboptions:
-          password:
-            description: Password for the backend.
-            type: str
   order:
     description: Types of the sources in the order in which they are asked; what is not named follows behind.
     type: list
@@ -184,8 +180,7 @@ OPTIONS = {
             "enable": {"type": "bool"},
             "rules": {"type": "str"},
             "settings": {"type": "dict", "default": {}},
-            # The dictionary itself is no secret, its values are.
-            "secrets": {"type": "dict", "no_log": False, "options": {"password": {"type": "str", "no_log": True}}},
+            "secrets": {"type": "dict", "no_log": True},
         },
     },
     "order": {"type": "list", "elements": "str", "default": []},

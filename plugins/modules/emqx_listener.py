@@ -53,7 +53,7 @@ options:
   ssl_options:
     description:
       - TLS, by EMQX's names, for example C(certfile), C(keyfile), C(cacertfile), C(verify), C(fail_if_no_peer_cert), C(versions),
-        C(enable_crl_check), C(ocsp). Give paths; EMQX reads changed files by itself.
+        C(enable_crl_check) and C(ocsp) (of V(ssl) alone). Give paths; EMQX reads changed files by itself.
     type: dict
     default: {}
   settings:
@@ -100,7 +100,7 @@ options:
       ssl_options:
         description:
           - TLS, by EMQX's names, for example C(certfile), C(keyfile), C(cacertfile), C(verify), C(fail_if_no_peer_cert), C(versions),
-            C(enable_crl_check), C(ocsp). Give paths; EMQX reads changed files by itself.
+            C(enable_crl_check) and C(ocsp) (of V(ssl) alone). Give paths; EMQX reads changed files by itself.
         type: dict
         default: {}
       settings:
@@ -124,6 +124,40 @@ EXAMPLES = r"""
       keyfile: /etc/edgestack/emqx/tls/server.key
       verify: verify_peer
       fail_if_no_peer_cert: true
+
+- name: Browsers connect over TLS
+  edgestack.iot.emqx_listener:
+    api_key: edgestack
+    api_secret_file: /etc/edgestack/emqx/secrets/api_secret
+    type: wss
+    name: browsers
+    bind: 0.0.0.0:8084
+    settings:
+      websocket:
+        mqtt_path: /mqtt
+    ssl_options:
+      cacertfile: /etc/edgestack/emqx/tls/ca.pem
+      certfile: /etc/edgestack/emqx/tls/server.pem
+      keyfile: /etc/edgestack/emqx/tls/server.key
+
+- name: Revoked certificates are refused, and the server staples the state of its own
+  edgestack.iot.emqx_listener:
+    api_key: edgestack
+    api_secret_file: /etc/edgestack/emqx/secrets/api_secret
+    type: ssl
+    name: checked
+    bind: 0.0.0.0:8885
+    ssl_options:
+      cacertfile: /etc/edgestack/emqx/tls/ca.pem
+      certfile: /etc/edgestack/emqx/tls/server.pem
+      keyfile: /etc/edgestack/emqx/tls/server.key
+      verify: verify_peer
+      # The list comes from the distribution point that stands in each certificate.
+      enable_crl_check: true
+      ocsp:
+        enable_ocsp_stapling: true
+        issuer_pem: /etc/edgestack/emqx/tls/ca.pem
+        responder_url: http://ocsp.iot.internal
 
 - name: Nobody connects without TLS
   edgestack.iot.emqx_listener:

@@ -70,7 +70,7 @@ EXAMPLES = r"""
   edgestack.iot.emqx_rule:
     api_key: edgestack
     api_secret_file: /etc/edgestack/emqx/secrets/api_secret
-    id: copy
+    id: forward
     state: absent
 """
 

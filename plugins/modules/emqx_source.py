@@ -75,6 +75,14 @@ EXAMPLES = r"""
     parameters:
       topic: commands/site-a/#
       qos: 1
+
+- name: No commands from the centre
+  edgestack.iot.emqx_source:
+    api_key: edgestack
+    api_secret_file: /etc/edgestack/emqx/secrets/api_secret
+    type: mqtt
+    name: commands
+    state: absent
 """
 
 RETURN = r"""

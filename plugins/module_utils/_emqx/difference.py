@@ -85,6 +85,11 @@ def _bind(text: str) -> str:
     return f"{host or '0.0.0.0'}:{port}"  # noqa: S104 - compared, not bound
 
 
+def is_open(text: str) -> bool:
+    """What stands in a secret's place and is none: the path of a file, or a placeholder that EMQX fills (${password})."""
+    return text.startswith("file://") or re.fullmatch(r"\$\{[^}]*\}", text) is not None
+
+
 def is_secret(path: Path) -> bool:
     return bool(path) and path[-1] in SECRET_KEYS
 
@@ -241,7 +246,7 @@ def _at(tree: t.Mapping[str, Json], path: Path) -> Json:
 
 def _shown(value: Json, path: Path, which: str) -> Json:
     if is_secret(path) and value not in (None, ""):
-        return value if isinstance(value, str) and value.startswith("file://") else f"{MASK} ({which})"
+        return value if isinstance(value, str) and is_open(value) else f"{MASK} ({which})"
     return mask(value)
 
 
@@ -258,7 +263,7 @@ def mask(value: Json, key: str = "") -> Json:
         return {name: mask(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
         return [mask(item, key) for item in value]
-    if key in SECRET_KEYS and isinstance(value, str) and value and not value.startswith("file://"):
+    if key in SECRET_KEYS and isinstance(value, str) and value and not is_open(value):
         return MASK
     return value
 
@@ -269,6 +274,6 @@ def secrets_in(value: Json, key: str = "") -> list[str]:
         return [text for name, inner in value.items() for text in secrets_in(inner, name)]
     if isinstance(value, list):
         return [text for item in value for text in secrets_in(item, key)]
-    if key in SECRET_KEYS and isinstance(value, str) and value not in ("", MASK) and not value.startswith("file://"):
+    if key in SECRET_KEYS and isinstance(value, str) and value not in ("", MASK) and not is_open(value):
         return [value]
     return []

@@ -17,7 +17,7 @@ import typing as t
 
 from ..._http import Fault
 from ..client import Client, EmqxError
-from ..difference import MASK, SECRET_KEYS, Difference, mask, normal, secrets_in
+from ..difference import MASK, SECRET_KEYS, Difference, is_open, mask, normal, secrets_in
 from ..versions import need
 
 Json = t.Any
@@ -136,7 +136,7 @@ def refuse_plain(value: Json, where: str, hint: str) -> None:
     if isinstance(value, dict):
         for name, inner in value.items():
             here = f"{where}.{name}"
-            if name in SECRET_KEYS and isinstance(inner, str) and inner and not inner.startswith("file://"):
+            if name in SECRET_KEYS and isinstance(inner, str) and inner and not is_open(inner):
                 raise EmqxError(f"{here} is a secret in plain text", hint)
             refuse_plain(inner, here, hint)
     elif isinstance(value, list):
