@@ -95,7 +95,7 @@ OPTIONS = {
 
 
 def act(client: Client, params: dict[str, Any], check: bool) -> Outcome:
-    return nodes.backup(client, params["state"], filename=params["filename"], src=params["src"], dest=params["dest"], check=check)
+    return nodes.backup(client, params["state"], filename=params["filename"], src=params["src"], dest=params["dest"] or "", check=check)
 
 
 def main() -> None:

@@ -98,7 +98,7 @@ def act(client: Client, params: dict[str, Any], check: bool) -> Outcome:
     return nodes.cluster(
         client,
         params["state"],
-        node=params["node"],
+        node=params["node"] or "",
         nodes=params["nodes"],
         evacuation=params["evacuation"],
         wait=params["wait"],

@@ -89,8 +89,9 @@ def _times(url, key, secret, directory):
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
     }
+    ansible = pathlib.Path(sys.executable).with_name("ansible-playbook")
     done = subprocess.run(
-        [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-e", f"@{directory / 'given.json'}", str(directory / "playbook.yml")],
+        [str(ansible), "-i", "localhost,", "-e", f"@{directory / 'given.json'}", str(directory / "playbook.yml")],
         env=environment, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     if done.returncode:

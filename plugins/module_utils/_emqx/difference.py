@@ -150,12 +150,12 @@ class Difference:
 
     def body(self) -> dict[str, Json]:
         """What is sent: all of it when it is made or replaced, the wanted part where the server merges."""
-        assert self.wanted is not None
+        wanted = self.wanted or {}
         if self.current is None or self._merges:
-            body = copy.deepcopy(self.wanted)
+            body = copy.deepcopy(wanted)
         else:
             kept = {name: value for name, value in self.current.items() if name not in self._read_only}
-            body = _merged(kept, self.wanted)
+            body = _merged(kept, wanted)
         if self.current is not None:
             self._keep_secrets(body, self.current, ())
         return body

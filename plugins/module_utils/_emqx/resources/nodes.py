@@ -24,7 +24,7 @@ def cluster(
     client: Client,
     state: str,
     *,
-    node: str | None = None,
+    node: str = "",
     nodes: int | None = None,
     evacuation: dict[str, Json] | None = None,
     wait: float = 60,
@@ -39,7 +39,6 @@ def cluster(
         if not check:
             _wait_healthy(client, nodes, wait, sleep, clock)
     elif state in ("joined", "left"):
-        assert node is not None
         if (node in members) is not (state == "joined"):
             after = [*members, node] if state == "joined" else [name for name in members if name != node]
             outcome.note("nodes", "cluster", {"nodes": members}, {"nodes": after})
@@ -53,7 +52,6 @@ def cluster(
                     client.delete(path_of("cluster", node, "force_leave"))
             members = after
     else:
-        assert node is not None
         _evacuate(client, node, state == "evacuated", evacuation or {}, wait, check, outcome, sleep, clock)
     outcome.result.update(nodes=members, running=_running(client))
     return outcome
@@ -242,11 +240,11 @@ def backup(
     *,
     filename: str | None = None,
     src: str | None = None,
-    dest: str | None = None,
+    dest: str = "",
     check: bool = False,
 ) -> Outcome:
     """state: listed, exported (a change each time), downloaded, imported (a change each time), absent."""
-    if dest is not None:
+    if dest:
         directory = os.path.dirname(dest) or "."
         if not os.path.isdir(directory) or not os.access(directory, os.W_OK):
             raise EmqxError(f"dest {dest} cannot be written: {directory} is no directory that this user may write to", "Make it first")
@@ -260,10 +258,9 @@ def backup(
             if not isinstance(answer, dict) or not isinstance(answer.get("filename"), str):
                 raise client.unexpected("/data/export", "a backup")
             outcome.result.update(filename=answer["filename"], backups=[answer, *there])
-            if dest is not None:
+            if dest:
                 _download(client, answer, dest, False, Outcome())
     elif state == "downloaded":
-        assert dest is not None
         if row is None:
             raise EmqxError(f"there is no backup {filename}", f"There are: {', '.join(str(one.get('filename')) for one in there) or 'none'}")
         _download(client, row, dest, check, outcome)

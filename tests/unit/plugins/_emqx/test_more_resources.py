@@ -448,7 +448,7 @@ def test_published_messages(emqx):
 
 
 def test_a_cluster(emqx):
-    def act(client, state, node=None, **options):
+    def act(client, state, node="", **options):
         return nodes.cluster(client, state, node=node, wait=3, **clock(), **options)
 
     live(emqx, act, [({"state": "joined", "node": "b@host"}, True), ({"state": "healthy", "nodes": 2}, False), ({"state": "left", "node": "b@host"}, True)])
