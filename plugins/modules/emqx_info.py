@@ -23,16 +23,23 @@ options:
     type: list
     elements: str
     choices:
+      - actions
       - alarms
       - authentication
       - authorization_settings
       - authorization_sources
       - banned
+      - bridges
       - clients
       - cluster
       - configuration
+      - connectors
       - listeners
       - metrics
+      - plugins
+      - retainer
+      - rules
+      - sources
       - stats
       - subscriptions
     default: []
@@ -133,6 +140,40 @@ subscriptions:
   returned: when gathered
   type: list
   elements: dict
+actions:
+  description: Actions (EMQX 5.4 and later).
+  returned: when gathered
+  type: list
+  elements: dict
+bridges:
+  description: Bridges (before EMQX 6.0).
+  returned: when gathered
+  type: list
+  elements: dict
+connectors:
+  description: Connectors (EMQX 5.4 and later).
+  returned: when gathered
+  type: list
+  elements: dict
+plugins:
+  description: Plugins that are installed.
+  returned: when gathered
+  type: list
+  elements: dict
+retainer:
+  description: Settings of the retainer.
+  returned: when gathered
+  type: dict
+rules:
+  description: Rules.
+  returned: when gathered
+  type: list
+  elements: dict
+sources:
+  description: Sources (EMQX 5.4 and later).
+  returned: when gathered
+  type: list
+  elements: dict
 """
 
 from typing import Any
@@ -154,16 +195,23 @@ OPTIONS = {
         "elements": "str",
         "default": [],
         "choices": [
+            "actions",
             "alarms",
             "authentication",
             "authorization_settings",
             "authorization_sources",
             "banned",
+            "bridges",
             "clients",
             "cluster",
             "configuration",
+            "connectors",
             "listeners",
             "metrics",
+            "plugins",
+            "retainer",
+            "rules",
+            "sources",
             "stats",
             "subscriptions",
         ],

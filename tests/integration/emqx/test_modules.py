@@ -10,7 +10,11 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
+import time
+import urllib.parse
 
+import paho.mqtt.client as paho
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -141,6 +145,41 @@ def test_rules_with_a_mistake(emqx):
     result = emqx.run("emqx_authorization", sources=[{"type": "file", "rules": "{allow, oops"}])
     assert result["failed"] and "400" in result["msg"] and "bad_acl_file_content" in result["msg"]
     assert emqx.read("/authorization/sources") == before
+
+
+def test_a_client_is_thrown_out(emqx, port):
+    """Seen by the client itself: its connection ends."""
+    assert emqx.run("emqx_listener", type="tcp", name=PREFIX, bind=f"127.0.0.1:{port}", enable_authn="false")["changed"]
+    host = urllib.parse.urlsplit(emqx.url).hostname if emqx.standin else None
+    if host is None:
+        pytest.skip("the listener of a server elsewhere cannot be reached")
+    ended = threading.Event()
+    device = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"{PREFIX}-1", reconnect_on_failure=False)
+    device.username_pw_set(f"{PREFIX}-user", "x")
+    device.on_disconnect = lambda *_arguments: ended.set()
+    for given in ({"clientids": [f"{PREFIX}-1"]}, {"usernames": [f"{PREFIX}-user"]}, {"query": {"like_clientid": PREFIX}}):
+        ended.clear()
+        device.connect(host, port)
+        device.loop_start()
+        wait_for(lambda: emqx.read(f"/clients/{PREFIX}-1"))
+        if "query" in given and not emqx.all(f"/clients?like_clientid={PREFIX}"):
+            pytest.skip("this server does not know the query")
+        cleaned = emqx.run("emqx_client", state="cache_cleaned", **given)
+        predicted = emqx.run("emqx_client", check=True, **given)
+        assert cleaned["changed"] and predicted["changed"] and emqx.read(f"/clients/{PREFIX}-1") and not ended.is_set()
+        done = emqx.run("emqx_client", **given)
+        assert done["clients"] == [f"{PREFIX}-1"] and done["diff"] == predicted["diff"]
+        assert ended.wait(5), "the client is still connected"
+        device.loop_stop()
+        wait_for(lambda: emqx.read(f"/clients/{PREFIX}-1") is None)
+        assert emqx.run("emqx_client", **given)["changed"] is False
+
+
+def wait_for(what):
+    end = time.monotonic() + 5
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_clients_that_are_not_there(emqx):
@@ -689,6 +728,24 @@ def test_one_module_as_ansible_runs_it(emqx):
         ("emqx_authentication", {"backend": "built_in_database", "state": "absent"}),
         ("emqx_authorization", {"sources": [{"type": "built_in_database", "state": "absent"}]}),
         ("emqx_client", {"clientids": [PREFIX]}),
+        ("emqx_acl_file", {"content": "{deny, all}."}),
+        ("emqx_alarm_info", {}),
+        ("emqx_api_key", {"name": PREFIX, "state": "absent"}),
+        ("emqx_authentication_user", {"users": [{"user_id": PREFIX}], "state": "absent"}),
+        ("emqx_authorization_rule", {"users": [{"name": PREFIX}], "state": "absent"}),
+        ("emqx_backup", {"state": "listed"}),
+        ("emqx_bridge", {"type": "mqtt", "name": PREFIX, "state": "absent"}),
+        ("emqx_connector", {"type": "mqtt", "name": PREFIX, "state": "absent"}),
+        ("emqx_action", {"type": "mqtt", "name": PREFIX, "state": "absent"}),
+        ("emqx_source", {"type": "mqtt", "name": PREFIX, "state": "absent"}),
+        ("emqx_cluster", {}),
+        ("emqx_config", {"config": {"alarm": {"size_limit": 1}}}),
+        ("emqx_dashboard_user", {"name": PREFIX, "state": "absent"}),
+        ("emqx_license", {"key": "default"}),
+        ("emqx_plugin", {"name": "edgestack_test-1.0.0", "state": "absent"}),
+        ("emqx_publish", {"messages": [{"topic": PREFIX, "payload": "x"}]}),
+        ("emqx_retained", {"messages": [{"topic": PREFIX, "state": "absent"}]}),
+        ("emqx_rule", {"id": PREFIX, "state": "absent"}),
     ],
 )
 def test_without_rights_nothing_is_ok(emqx, module, arguments):

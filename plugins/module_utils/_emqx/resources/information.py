@@ -9,6 +9,7 @@ import typing as t
 
 from ..client import Client
 from ..difference import mask
+from ..versions import need
 from .clients import find_clients
 from .common import Json
 
@@ -35,10 +36,18 @@ def information(
         "authentication": "/authentication",
         "authorization_settings": "/authorization/settings",
         "configuration": "/configs",
+        "plugins": "/plugins",
+        "retainer": "/mqtt/retainer",
     }
     for name, path in plain.items():
         if name in gather:
             result[name] = mask(client.get(path))
+    for name, capability in (("actions", "has_connectors"), ("connectors", "has_connectors"), ("sources", "has_connectors"), ("bridges", "has_bridges")):
+        if name in gather:
+            need(server, capability, f"gather: {name}")
+            result[name] = mask(client.get(f"/{name}"))
+    if "rules" in gather:
+        result["rules"] = client.pages("/rules")
     if "metrics" in gather:
         result["metrics"] = client.get("/metrics", {"aggregate": "true"})
     if "authorization_sources" in gather:

@@ -44,6 +44,8 @@ func (n *Node) nodeRoutes() {
 	n.handle("/alarms", map[string]apiHandler{
 		"GET":    func(r *Req) Res { return paged(r, []any{}, true) },
 		"DELETE": func(*Req) Res { return status(204) }})
+	noPlugin := func(r *Req) Res { return fail(404, "NOT_FOUND", "plugin "+r.path[0]+" is not installed") }
+	n.handle("/plugins/{name}", map[string]apiHandler{"GET": noPlugin, "DELETE": noPlugin})
 	n.handle("/plugins", get(func(*Req) Res { return ok([]any{}) }))
 	n.handle("/prometheus", map[string]apiHandler{"GET": n.prometheusConf})
 	n.handle("/prometheus/stats", get(n.prometheusStats)).public = true

@@ -431,7 +431,8 @@ class FakeEmqx:
         there = self.things[kind]
         if name is None:
             if method == "GET":
-                return 200, [self.thing(kind, one) for one in there]
+                rows = [self.thing(kind, one) for one in there]
+                return self.page(rows) if kind == "rules" else (200, rows)
             name = body["id"] if kind == "rules" else f"{body['type']}:{body['name']}"
             there[name] = body
             return 201, self.thing(kind, name)

@@ -295,6 +295,7 @@ def test_information(emqx):
     emqx.clients["c1"] = {"clientid": "c1", "username": "u1"}
     everything = ["alarms", "authentication", "authorization_settings", "authorization_sources", "banned", "clients", "cluster"]
     everything += ["configuration", "listeners", "metrics", "stats", "subscriptions"]
+    everything += ["bridges", "plugins", "retainer", "rules", *(["actions", "connectors", "sources"] if emqx.version != "5.3.0" else [])]
     with emqx.client() as client:
         authn(client)
         authz(client)
