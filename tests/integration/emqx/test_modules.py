@@ -595,7 +595,7 @@ def test_configuration_that_is_refused(emqx, given, words):
 
 
 def test_durable_sessions_that_are_off(emqx):
-    result = emqx.run("emqx_config", config={"durable_sessions": {"heartbeat_interval": "6s"}})
+    result = emqx.run("emqx_config", check=True, config={"durable_sessions": {"heartbeat_interval": "6s"}})
     if emqx.number < (5, 7):
         assert result["failed"] and "needs EMQX 5.7" in result["msg"]
     elif result.get("failed"):

@@ -173,7 +173,7 @@ def rules(
         answer = {} if missing else client.get(f"{_BUILT_IN}/all")
         have = _rules(answer.get("rules") or [])
         want = _rules(everyone or []) if present else []
-        if want != have:
+        if _differ(want, have):
             if not have:
                 batch.add("all", want)
             elif want:
@@ -208,7 +208,7 @@ def _rules_of(
         if name not in there:
             batch.add(f"{field} {name}", want)
             new.append({field: name, "rules": want})
-        elif _rules(there[name]) != want:
+        elif _differ(want, there[name]):
             batch.change(f"{field} {name}", _rules(there[name]), want)
             batch.step(client.put, f"{path}{path_of(name)}", {field: name, "rules": want})
     for start in range(0, len(new), _CHUNK):
@@ -227,6 +227,11 @@ def _rules(rows: t.Sequence[dict[str, Json]]) -> list[dict[str, Json]]:
         retain = row.get("retain", "all")
         result.append({**row, "qos": sorted(row.get("qos") or [0, 1, 2]), "retain": {"true": True, "false": False}.get(str(retain).lower(), "all")})
     return result
+
+
+def _differ(want: list[dict[str, Json]], have: t.Sequence[dict[str, Json]]) -> bool:
+    """Another rule, or another order; what newer versions add to each is no difference."""
+    return len(want) != len(have) or Difference({"list": want}, {"list": _rules(have)}).changed
 
 
 # --- the file of rules ---

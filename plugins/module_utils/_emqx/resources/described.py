@@ -16,7 +16,7 @@ from ..._http import Fault
 from ..client import Client, EmqxError, path_of
 from ..difference import Difference, mask, prune
 from ..versions import has, need
-from .common import Json, Outcome, prepare, wait_until_connected
+from .common import Json, Outcome, prepare, rows_of, wait_until_connected
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,16 +134,10 @@ def rule(client: Client, wanted: dict[str, Json], *, name: str, present: bool = 
 
 
 def _actions(client: Client) -> set[str]:
-    """Ids of what a rule may send to."""
-    found: set[str] = set()
-    server = client.server()
+    """Ids of what a rule may send to; from 5.4 to 5.10 some are shown as actions and some as bridges."""
+    there: set[str] = set()
     for collection, capability in (("actions", "has_connectors"), ("bridges", "has_bridges")):
-        # From 5.4 on every bridge is shown as an action too.
-        if has(server, capability) and not found:
-            rows = client.get(f"/{collection}")
-            if not isinstance(rows, list):
-                raise client.unexpected(f"/{collection}", "a list")
-            found = {f"{row.get('type')}:{row.get('name')}" for row in rows if isinstance(row, dict)}
-            if has(server, "has_connectors"):
-                break
-    return found
+        if has(client.server(), capability):
+            rows = rows_of(client, client.get(f"/{collection}"), f"/{collection}")
+            there.update(f"{row.get('type')}:{row.get('name')}" for row in rows)
+    return there
