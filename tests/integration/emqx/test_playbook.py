@@ -38,6 +38,7 @@ def test_no_secret_is_written(emqx, tmp_path):
     if not emqx.standin or emqx.number < (5, 4):
         pytest.skip("once, on a server of our own")
     login = {"url": "{{ server }}", "username": emqx.user[0], "password": "{{ admin }}"}
+    key = {"api_key": emqx.key[0], "api_secret": "{{ key_secret }}"}
     dashboard = {"name": PREFIX, "new_password": "{{ secret.dashboard }}"}
     remote = {"type": "mqtt", "name": PREFIX, "settings": {"server": "127.0.0.1:1", "ssl": {"enable": False}}}
     user = {"user_id": PREFIX, "password": "{{ secret.user }}"}
@@ -68,7 +69,7 @@ def test_no_secret_is_written(emqx, tmp_path):
         "vars": {"secret": SECRETS, "admin": emqx.user[1], "server": emqx.url},
         # Two ways to be known exclude one another, so the group's defaults are for the first part.
         "tasks": [
-            {"block": by_key, "module_defaults": {"group/edgestack.iot.emqx": {"url": "{{ server }}", "api_key": emqx.key[0], "api_secret": "{{ key_secret }}"}}},
+            {"block": by_key, "module_defaults": {"group/edgestack.iot.emqx": {**key, "url": "{{ server }}"}}},
             *by_user,
         ],
     }  # fmt: skip
