@@ -488,7 +488,13 @@ class Transport:
                 hint="A token or password file perhaps holds a line break or something that is not ASCII",
             )
         if isinstance(error, http.client.IncompleteRead):
-            return self._fault("broken", method, url, f"{where} ended its answer before the announced length")
+            return self._fault(
+                "broken",
+                method,
+                url,
+                f"{where} ended its answer before the announced length",
+                hint="The service or a proxy before it broke off: look at its log, and run again",
+            )
         if isinstance(error, OSError):
             detail = error.strerror or str(error)
             return self._fault(

@@ -44,15 +44,8 @@ options:
     type: dict
     default: {}
   secrets:
-    description: Secret fields in plain text.
+    description: Secret fields in plain text, at the places where they stand in O(settings), for example C(password), C(secret).
     type: dict
-    suboptions:
-      password:
-        description: Password for the backend.
-        type: str
-      secret:
-        description: Secret of a JSON Web Token.
-        type: str
   update_secret:
     description:
       - EMQX 5.8 and later masks secrets, so whether one is still right cannot be seen. V(on_create) sends it only with a new authenticator
@@ -90,6 +83,52 @@ EXAMPLES = r"""
         salt_position: suffix
     position: front
     wait_connected: 30
+
+- name: Tokens that somebody else signs, asked before the database
+  edgestack.iot.emqx_authentication:
+    api_key: edgestack
+    api_secret_file: /etc/edgestack/emqx/secrets/api_secret
+    mechanism: jwt
+    settings:
+      use_jwks: false
+      algorithm: hmac-based
+      from: password
+      secret_base64_encoded: false
+    secrets:
+      secret: "{{ token_secret }}"
+    position: before:password_based:mysql
+
+- name: A directory
+  edgestack.iot.emqx_authentication:
+    api_key: edgestack
+    api_secret_file: /etc/edgestack/emqx/secrets/api_secret
+    mechanism: password_based
+    backend: ldap
+    settings:
+      server: ldap.iot.internal:389
+      username: cn=emqx,dc=iot,dc=internal
+      base_dn: ou=devices,dc=iot,dc=internal
+      filter: "(uid=${username})"
+    secrets:
+      password: "{{ ldap_password }}"
+
+- name: A service of our own
+  edgestack.iot.emqx_authentication:
+    api_key: edgestack
+    api_secret_file: /etc/edgestack/emqx/secrets/api_secret
+    mechanism: password_based
+    backend: http
+    settings:
+      method: post
+      url: http://127.0.0.1:8080/authenticate
+      headers:
+        content-type: application/json
+      body:
+        username: "${username}"
+        password: "${password}"
+    secrets:
+      headers:
+        authorization: "{{ service_authorization }}"
 """
 
 RETURN = r"""
@@ -118,57 +157,47 @@ changed_fields:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
 
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments, resources
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import body_of, run
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import body_of, run_module
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import authentication
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources.common import Outcome
+
+
+def act(client: Client, params: dict[str, Any], check: bool) -> Outcome:
+    wanted = {
+        **body_of(params["settings"], params["secrets"], ""),
+        "mechanism": params["mechanism"],
+        "backend": params["backend"],
+        "enable": params["enable"],
+    }
+    return authentication.authenticator(
+        client,
+        wanted,
+        present=params["state"] == "present",
+        position=params["position"],
+        resend_secrets=params["update_secret"] == "always",  # noqa: S105 - a choice
+        wait_connected=params["wait_connected"],
+        check=check,
+    )
+
+
+OPTIONS = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "mechanism": {"type": "str", "choices": ["password_based", "jwt", "scram", "gssapi", "cinfo"], "default": "password_based"},
+    "backend": {"type": "str"},
+    "enable": {"type": "bool"},
+    "settings": {"type": "dict", "default": {}},
+    "secrets": {"type": "dict", "no_log": True},
+    "update_secret": {"type": "str", "choices": ["on_create", "always"], "default": "on_create", "no_log": False},
+    "position": {"type": "str"},
+    "wait_connected": {"type": "int", "default": 0},
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **arguments.connection_spec(),
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "mechanism": {"type": "str", "choices": ["password_based", "jwt", "scram", "gssapi", "cinfo"], "default": "password_based"},
-            "backend": {"type": "str"},
-            "enable": {"type": "bool"},
-            "settings": {"type": "dict", "default": {}},
-            # The dictionary itself is no secret, its values are.
-            "secrets": {
-                "type": "dict",
-                "no_log": False,
-                "options": {"password": {"type": "str", "no_log": True}, "secret": {"type": "str", "no_log": True}},
-            },
-            "update_secret": {"type": "str", "choices": ["on_create", "always"], "default": "on_create", "no_log": False},
-            "position": {"type": "str"},
-            "wait_connected": {"type": "int", "default": 0},
-        },
-        supports_check_mode=True,
-        mutually_exclusive=arguments.MUTUALLY_EXCLUSIVE,
-        required_together=arguments.REQUIRED_TOGETHER,
-        required_one_of=arguments.REQUIRED_ONE_OF,
-    )
-    params = module.params
-
-    def act(client: Client) -> resources.Outcome:
-        wanted = {
-            **body_of(params["settings"], params["secrets"], ""),
-            "mechanism": params["mechanism"],
-            "backend": params["backend"],
-            "enable": params["enable"],
-        }
-        return resources.authentication(
-            client,
-            wanted,
-            present=params["state"] == "present",
-            position=params["position"],
-            resend_secrets=params["update_secret"] == "always",  # noqa: S105 - a choice
-            wait_connected=params["wait_connected"],
-            check=module.check_mode,
-        )
-
-    run(module, act)
+    run_module(OPTIONS, act)
 
 
 if __name__ == "__main__":

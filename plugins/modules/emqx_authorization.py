@@ -48,12 +48,8 @@ options:
         type: dict
         default: {}
       secrets:
-        description: Secret fields in plain text.
+        description: Secret fields in plain text, at the places where they stand in O(sources[].settings), for example C(password).
         type: dict
-        suboptions:
-          password:
-            description: Password for the backend.
-            type: str
   order:
     description: Types of the sources in the order in which they are asked; what is not named follows behind.
     type: list
@@ -145,75 +141,68 @@ changed_fields:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
 
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments, resources
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import body_of, run
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import body_of, run_module
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import authorization
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources.common import Outcome
+
+
+def act(client: Client, params: dict[str, Any], check: bool) -> Outcome:
+    sources = [
+        {
+            **body_of(one["settings"], one["secrets"], f"sources[{number}]."),
+            **{name: one[name] for name in ("type", "state", "enable", "rules")},
+        }
+        for number, one in enumerate(params["sources"])
+    ]
+    return authorization.sources(
+        client,
+        wanted=sources,
+        order=params["order"],
+        exclusive=params["exclusive"],
+        settings={name: params[name] for name in ("no_match", "deny_action", "cache") if params[name] is not None},
+        resend_secrets=params["update_secret"] == "always",  # noqa: S105 - a choice
+        wait_connected=params["wait_connected"],
+        check=check,
+    )
+
+
+OPTIONS = {
+    "sources": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "type": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "enable": {"type": "bool"},
+            "rules": {"type": "str"},
+            "settings": {"type": "dict", "default": {}},
+            "secrets": {"type": "dict", "no_log": True},
+        },
+    },
+    "order": {"type": "list", "elements": "str", "default": []},
+    "exclusive": {"type": "bool", "default": False},
+    "no_match": {"type": "str", "choices": ["allow", "deny"]},
+    "deny_action": {"type": "str", "choices": ["ignore", "disconnect"]},
+    "cache": {
+        "type": "dict",
+        "options": {
+            "enable": {"type": "bool"},
+            "max_size": {"type": "int"},
+            "ttl": {"type": "str"},
+            "excludes": {"type": "list", "elements": "str"},
+        },
+    },
+    "update_secret": {"type": "str", "choices": ["on_create", "always"], "default": "on_create", "no_log": False},
+    "wait_connected": {"type": "int", "default": 0},
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **arguments.connection_spec(),
-            "sources": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "type": {"type": "str", "required": True},
-                    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-                    "enable": {"type": "bool"},
-                    "rules": {"type": "str"},
-                    "settings": {"type": "dict", "default": {}},
-                    # The dictionary itself is no secret, its values are.
-                    "secrets": {"type": "dict", "no_log": False, "options": {"password": {"type": "str", "no_log": True}}},
-                },
-            },
-            "order": {"type": "list", "elements": "str", "default": []},
-            "exclusive": {"type": "bool", "default": False},
-            "no_match": {"type": "str", "choices": ["allow", "deny"]},
-            "deny_action": {"type": "str", "choices": ["ignore", "disconnect"]},
-            "cache": {
-                "type": "dict",
-                "options": {
-                    "enable": {"type": "bool"},
-                    "max_size": {"type": "int"},
-                    "ttl": {"type": "str"},
-                    "excludes": {"type": "list", "elements": "str"},
-                },
-            },
-            "update_secret": {"type": "str", "choices": ["on_create", "always"], "default": "on_create", "no_log": False},
-            "wait_connected": {"type": "int", "default": 0},
-        },
-        supports_check_mode=True,
-        mutually_exclusive=arguments.MUTUALLY_EXCLUSIVE,
-        required_together=arguments.REQUIRED_TOGETHER,
-        required_one_of=arguments.REQUIRED_ONE_OF,
-    )
-    params = module.params
-
-    def act(client: Client) -> resources.Outcome:
-        sources = [
-            {
-                **body_of(one["settings"], one["secrets"], f"sources[{number}]."),
-                **{name: one[name] for name in ("type", "state", "enable", "rules")},
-            }
-            for number, one in enumerate(params["sources"])
-        ]
-        settings = {name: params[name] for name in ("no_match", "deny_action", "cache") if params[name] is not None}
-        return resources.authorization(
-            client,
-            sources=sources,
-            order=params["order"],
-            exclusive=params["exclusive"],
-            settings=settings,
-            resend_secrets=params["update_secret"] == "always",  # noqa: S105 - a choice
-            wait_connected=params["wait_connected"],
-            check=module.check_mode,
-        )
-
-    run(module, act)
+    run_module(OPTIONS, act)
 
 
 if __name__ == "__main__":

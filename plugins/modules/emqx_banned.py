@@ -76,6 +76,11 @@ added:
   returned: success
   type: list
   elements: str
+updated:
+  description: Bans that were (in check mode, would be) removed and made anew.
+  returned: success
+  type: list
+  elements: str
 removed:
   description: Bans that were (in check mode, would be) lifted.
   returned: success
@@ -83,55 +88,44 @@ removed:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
 
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments, resources
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import run
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client, EmqxError
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import run_module
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import clients
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources.common import Outcome
+
+
+def act(client: Client, params: dict[str, Any], check: bool) -> Outcome:
+    if params["exclusive"] and params["state"] == "absent":
+        raise EmqxError("exclusive goes with state: present only")
+    return clients.banned(client, params["entries"], present=params["state"] == "present", exclusive=params["exclusive"], check=check)
+
+
+OPTIONS = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "entries": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "as": {
+                "type": "str",
+                "choices": ["clientid", "username", "peerhost", "clientid_re", "username_re", "peerhost_net"],
+                "required": True,
+            },
+            "who": {"type": "str", "required": True},
+            "by": {"type": "str"},
+            "reason": {"type": "str"},
+            "until": {"type": "str"},
+        },
+    },
+    "exclusive": {"type": "bool", "default": False},
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **arguments.connection_spec(),
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "entries": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "as": {
-                        "type": "str",
-                        "choices": ["clientid", "username", "peerhost", "clientid_re", "username_re", "peerhost_net"],
-                        "required": True,
-                    },
-                    "who": {"type": "str", "required": True},
-                    "by": {"type": "str"},
-                    "reason": {"type": "str"},
-                    "until": {"type": "str"},
-                },
-            },
-            "exclusive": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-        mutually_exclusive=arguments.MUTUALLY_EXCLUSIVE,
-        required_together=arguments.REQUIRED_TOGETHER,
-        required_one_of=arguments.REQUIRED_ONE_OF,
-    )
-    params = module.params
-    if params["exclusive"] and params["state"] == "absent":
-        module.fail_json(msg="exclusive goes with state: present only")
-
-    def act(client: Client) -> resources.Outcome:
-        return resources.banned(
-            client,
-            params["entries"],
-            present=params["state"] == "present",
-            exclusive=params["exclusive"],
-            check=module.check_mode,
-        )
-
-    run(module, act)
+    run_module(OPTIONS, act)
 
 
 if __name__ == "__main__":

@@ -67,40 +67,35 @@ clients:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
 
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments, resources
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import run
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import run_module
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import clients
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources.common import Outcome
+
+
+def act(client: Client, params: dict[str, Any], check: bool) -> Outcome:
+    return clients.end_sessions(
+        client,
+        clientids=params["clientids"],
+        usernames=params["usernames"],
+        query=params["query"],
+        kick=params["state"] == "kicked",
+        check=check,
+    )
+
+
+OPTIONS = {
+    "state": {"type": "str", "choices": ["kicked", "cache_cleaned"], "default": "kicked"},
+    "clientids": {"type": "list", "elements": "str", "default": []},
+    "usernames": {"type": "list", "elements": "str", "default": []},
+    "query": {"type": "dict", "default": {}},
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **arguments.connection_spec(),
-            "state": {"type": "str", "choices": ["kicked", "cache_cleaned"], "default": "kicked"},
-            "clientids": {"type": "list", "elements": "str", "default": []},
-            "usernames": {"type": "list", "elements": "str", "default": []},
-            "query": {"type": "dict", "default": {}},
-        },
-        supports_check_mode=True,
-        mutually_exclusive=arguments.MUTUALLY_EXCLUSIVE,
-        required_together=arguments.REQUIRED_TOGETHER,
-        required_one_of=arguments.REQUIRED_ONE_OF,
-    )
-    params = module.params
-
-    def act(client: Client) -> resources.Outcome:
-        return resources.end_sessions(
-            client,
-            clientids=params["clientids"],
-            usernames=params["usernames"],
-            query=params["query"],
-            kick=params["state"] == "kicked",
-            check=module.check_mode,
-        )
-
-    run(module, act)
+    run_module(OPTIONS, act)
 
 
 if __name__ == "__main__":

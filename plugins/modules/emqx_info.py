@@ -23,16 +23,23 @@ options:
     type: list
     elements: str
     choices:
+      - actions
       - alarms
       - authentication
       - authorization_settings
       - authorization_sources
       - banned
+      - bridges
       - clients
       - cluster
       - configuration
+      - connectors
       - listeners
       - metrics
+      - plugins
+      - retainer
+      - rules
+      - sources
       - stats
       - subscriptions
     default: []
@@ -133,54 +140,90 @@ subscriptions:
   returned: when gathered
   type: list
   elements: dict
+actions:
+  description: Actions (EMQX 5.4 and later).
+  returned: when gathered
+  type: list
+  elements: dict
+bridges:
+  description: Bridges (before EMQX 6.0).
+  returned: when gathered
+  type: list
+  elements: dict
+connectors:
+  description: Connectors (EMQX 5.4 and later).
+  returned: when gathered
+  type: list
+  elements: dict
+plugins:
+  description: Plugins that are installed.
+  returned: when gathered
+  type: list
+  elements: dict
+retainer:
+  description: Settings of the retainer.
+  returned: when gathered
+  type: dict
+rules:
+  description: Rules.
+  returned: when gathered
+  type: list
+  elements: dict
+sources:
+  description: Sources (EMQX 5.4 and later).
+  returned: when gathered
+  type: list
+  elements: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
 
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments, resources
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import run
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import run_module
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import information
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources.common import Outcome
+
+
+def act(client: Client, params: dict[str, Any], check: bool) -> Outcome:
+    found = {name: params[name] for name in ("clientids", "usernames", "query")}
+    return Outcome(result=information.information(client, params["gather"], **found))
+
+
+OPTIONS = {
+    "gather": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "choices": [
+            "actions",
+            "alarms",
+            "authentication",
+            "authorization_settings",
+            "authorization_sources",
+            "banned",
+            "bridges",
+            "clients",
+            "cluster",
+            "configuration",
+            "connectors",
+            "listeners",
+            "metrics",
+            "plugins",
+            "retainer",
+            "rules",
+            "sources",
+            "stats",
+            "subscriptions",
+        ],
+    },
+    "clientids": {"type": "list", "elements": "str", "default": []},
+    "usernames": {"type": "list", "elements": "str", "default": []},
+    "query": {"type": "dict", "default": {}},
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **arguments.connection_spec(),
-            "gather": {
-                "type": "list",
-                "elements": "str",
-                "default": [],
-                "choices": [
-                    "alarms",
-                    "authentication",
-                    "authorization_settings",
-                    "authorization_sources",
-                    "banned",
-                    "clients",
-                    "cluster",
-                    "configuration",
-                    "listeners",
-                    "metrics",
-                    "stats",
-                    "subscriptions",
-                ],
-            },
-            "clientids": {"type": "list", "elements": "str", "default": []},
-            "usernames": {"type": "list", "elements": "str", "default": []},
-            "query": {"type": "dict", "default": {}},
-        },
-        supports_check_mode=True,
-        mutually_exclusive=arguments.MUTUALLY_EXCLUSIVE,
-        required_together=arguments.REQUIRED_TOGETHER,
-        required_one_of=arguments.REQUIRED_ONE_OF,
-    )
-    params = module.params
-
-    def act(client: Client) -> resources.Outcome:
-        result = resources.information(client, params["gather"], clientids=params["clientids"], usernames=params["usernames"], query=params["query"])
-        return resources.Outcome(result=result)
-
-    run(module, act)
+    run_module(OPTIONS, act)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ options:
   ssl_options:
     description:
       - TLS, by EMQX's names, for example C(certfile), C(keyfile), C(cacertfile), C(verify), C(fail_if_no_peer_cert), C(versions),
-        C(enable_crl_check), C(ocsp). Give paths; EMQX reads changed files by itself.
+        C(enable_crl_check) and C(ocsp) (of V(ssl) alone). Give paths; EMQX reads changed files by itself.
     type: dict
     default: {}
   settings:
@@ -100,7 +100,7 @@ options:
       ssl_options:
         description:
           - TLS, by EMQX's names, for example C(certfile), C(keyfile), C(cacertfile), C(verify), C(fail_if_no_peer_cert), C(versions),
-            C(enable_crl_check), C(ocsp). Give paths; EMQX reads changed files by itself.
+            C(enable_crl_check) and C(ocsp) (of V(ssl) alone). Give paths; EMQX reads changed files by itself.
         type: dict
         default: {}
       settings:
@@ -124,6 +124,40 @@ EXAMPLES = r"""
       keyfile: /etc/edgestack/emqx/tls/server.key
       verify: verify_peer
       fail_if_no_peer_cert: true
+
+- name: Browsers connect over TLS
+  edgestack.iot.emqx_listener:
+    api_key: edgestack
+    api_secret_file: /etc/edgestack/emqx/secrets/api_secret
+    type: wss
+    name: browsers
+    bind: 0.0.0.0:8084
+    settings:
+      websocket:
+        mqtt_path: /mqtt
+    ssl_options:
+      cacertfile: /etc/edgestack/emqx/tls/ca.pem
+      certfile: /etc/edgestack/emqx/tls/server.pem
+      keyfile: /etc/edgestack/emqx/tls/server.key
+
+- name: Revoked certificates are refused, and the server staples the state of its own
+  edgestack.iot.emqx_listener:
+    api_key: edgestack
+    api_secret_file: /etc/edgestack/emqx/secrets/api_secret
+    type: ssl
+    name: checked
+    bind: 0.0.0.0:8885
+    ssl_options:
+      cacertfile: /etc/edgestack/emqx/tls/ca.pem
+      certfile: /etc/edgestack/emqx/tls/server.pem
+      keyfile: /etc/edgestack/emqx/tls/server.key
+      verify: verify_peer
+      # The list comes from the distribution point that stands in each certificate.
+      enable_crl_check: true
+      ocsp:
+        enable_ocsp_stapling: true
+        issuer_pem: /etc/edgestack/emqx/tls/ca.pem
+        responder_url: http://ocsp.iot.internal
 
 - name: Nobody connects without TLS
   edgestack.iot.emqx_listener:
@@ -163,11 +197,12 @@ changed_fields:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
 
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments, resources
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import body_of, run
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import body_of, run_module
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import listeners
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources.common import Outcome
 
 
 def _listener_spec(required: bool) -> dict[str, dict[str, object]]:
@@ -189,43 +224,44 @@ def _number(text: str | None) -> str | int | None:
     return int(text) if text is not None and text.isdigit() else text
 
 
+def _one(client: Client, given: dict[str, Any], where: str, check: bool) -> Outcome:
+    settings = {**given["settings"], **({"ssl_options": given["ssl_options"]} if given["ssl_options"] else {})}
+    wanted = {
+        **body_of(settings, None, where),
+        **{name: given[name] for name in ("bind", "enable", "acceptors")},
+        "max_connections": _number(given["max_connections"]),
+        "enable_authn": {"true": True, "false": False}.get(given["enable_authn"], given["enable_authn"]),
+    }
+    return listeners.listener(client, wanted, kind=given["type"], name=given["name"], state=given["state"], check=check)
+
+
+def act(client: Client, params: dict[str, Any], check: bool) -> Outcome:
+    if params["name"]:
+        return _one(client, params, "", check)
+    total = Outcome(result={"listeners": {}})
+    for number, given in enumerate(params["listeners"]):
+        part = _one(client, given, f"listeners[{number}].", check)
+        total.changed |= part.changed
+        total.diff += part.diff
+        total.fields += [f"{part.result['id']} {field}" for field in part.fields]
+        total.result["listeners"][part.result["id"]] = part.result["listener"]
+    return total
+
+
+OPTIONS = {
+    **_listener_spec(required=False),
+    "listeners": {"type": "list", "elements": "dict", "options": _listener_spec(required=True)},
+}
+
+
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **arguments.connection_spec(),
-            **_listener_spec(required=False),
-            "listeners": {"type": "list", "elements": "dict", "options": _listener_spec(required=True)},
-        },
-        supports_check_mode=True,
-        mutually_exclusive=[*arguments.MUTUALLY_EXCLUSIVE, ("name", "listeners")],
-        required_together=[*arguments.REQUIRED_TOGETHER, ("name", "type")],
-        required_one_of=[*arguments.REQUIRED_ONE_OF, ("name", "listeners")],
+    run_module(
+        OPTIONS,
+        act,
+        mutually_exclusive=[("name", "listeners")],
+        required_together=[("name", "type")],
+        required_one_of=[("name", "listeners")],
     )
-    params = module.params
-
-    def one(client: Client, given: dict[str, object], where: str) -> resources.Outcome:
-        settings = {**given["settings"], **({"ssl_options": given["ssl_options"]} if given["ssl_options"] else {})}
-        wanted = {
-            **body_of(settings, None, where),
-            **{name: given[name] for name in ("bind", "enable", "acceptors")},
-            "max_connections": _number(given["max_connections"]),
-            "enable_authn": {"true": True, "false": False}.get(given["enable_authn"], given["enable_authn"]),
-        }
-        return resources.listener(client, wanted, kind=given["type"], name=given["name"], state=given["state"], check=module.check_mode)
-
-    def act(client: Client) -> resources.Outcome:
-        if params["name"]:
-            return one(client, params, "")
-        total = resources.Outcome(result={"listeners": {}})
-        for number, given in enumerate(params["listeners"]):
-            part = one(client, given, f"listeners[{number}].")
-            total.changed |= part.changed
-            total.diff += part.diff
-            total.fields += [f"{part.result['id']} {field}" for field in part.fields]
-            total.result["listeners"][part.result["id"]] = part.result["listener"]
-        return total
-
-    run(module, act)
 
 
 if __name__ == "__main__":

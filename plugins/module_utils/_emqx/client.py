@@ -17,6 +17,7 @@ import ssl
 import time
 import typing as t
 import urllib.parse
+import uuid
 
 from .._http import Dialect, Fault, Response, Transport
 
@@ -56,16 +57,27 @@ class EmqxDialect(Dialect):
     def error(self, response: Response) -> tuple[str, str]:
         code, message = super().error(response)
         if code and message.startswith("{"):
-            try:
-                parts = json.loads(message)
-            except ValueError:
-                parts = None
-            if isinstance(parts, dict):
-                message = ", ".join(f"{key} {_flat(parts[key])}" for key in sorted(parts, key=_rank))
+            message = _readable(message) or message
+        elif not code:
+            # 5.3 on HOCON that it does not know: {"mqtt": {"reason": ..., "path": [109, 113, ...]}}.
+            message = _readable(response.text) or message
         return code, message if len(message) <= 1500 else message[:1500] + "..."
 
     def hint(self, status: int, code: str) -> str:
         return self._HINTS.get(status) or ("EMQX failed inside: look at its log" if status >= 500 else "")
+
+
+def _readable(text: str) -> str:
+    """A structure in a text as words, or nothing when it is none."""
+    try:
+        parts = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    if isinstance(parts, dict) and len(parts) == 1 and isinstance(inner := next(iter(parts.values())), dict):
+        parts = inner
+    if not isinstance(parts, dict):
+        return ""
+    return ", ".join(f"{key} {_flat(parts[key])}" for key in sorted(parts, key=_rank))
 
 
 def _rank(key: str) -> tuple[int, str]:
@@ -74,6 +86,9 @@ def _rank(key: str) -> tuple[int, str]:
 
 
 def _flat(value: Json) -> str:
+    if isinstance(value, list) and value and all(isinstance(code, int) and 32 <= code < 0x110000 for code in value):
+        # A text of Erlang's, which is a list of characters.
+        return "".join(map(chr, value))
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
@@ -193,18 +208,59 @@ class Client:
         answer = self._http.request("GET", API + path, headers=self._authorization(), absent=True)
         return None if answer is None else self._json(answer)
 
-    def post(self, path: str, body: Json = None) -> Json:
-        return self._http.request("POST", API + path, body=body, headers=self._authorization()).json()
+    def text(self, path: str, query: t.Mapping[str, t.Any] | None = None) -> str:
+        """What is there as plain text (HOCON)."""
+        answer = self._http.request("GET", API + path, query=query, headers={**self._authorization(), "Accept": "text/plain"})
+        if not answer.text.strip() or "<html" in answer.text[:1000].lower():
+            raise self.unexpected(path, "plain text of EMQX")
+        return answer.text
 
-    def put(self, path: str, body: Json = None) -> Json:
-        return self._http.request("PUT", API + path, body=body, headers=self._authorization()).json()
+    def download(self, path: str, query: t.Mapping[str, t.Any] | None = None) -> bytes:
+        """A file's content."""
+        return self._http.request("GET", API + path, query=query, headers={**self._authorization(), "Accept": "*/*"}).body
 
-    def delete(self, path: str) -> bool:
+    def post(self, path: str, body: Json = None, *, empty: bool = False) -> Json:
+        return self._done(self._http.request("POST", API + path, body=body, headers=self._authorization()), empty)
+
+    def put(self, path: str, body: Json = None, *, empty: bool = False) -> Json:
+        return self._done(self._http.request("PUT", API + path, body=body, headers=self._authorization()), empty)
+
+    def put_text(self, path: str, text: str, query: t.Mapping[str, t.Any]) -> None:
+        """Sends HOCON. EMQX answers with nothing, and 5.3 and 5.8 answer 200 to what they cannot parse: look afterwards."""
+        headers = {**self._authorization(), "Content-Type": "text/plain"}
+        self._done(self._http.request("PUT", API + path, body=text.encode(), query=query, headers=headers), True)
+
+    def upload(self, path: str, field: str, name: str, content: bytes) -> None:
+        """Sends a file as a form does."""
+        boundary = f"edgestack-{uuid.uuid4().hex}"
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+        headers = {**self._authorization(), "Content-Type": f"multipart/form-data; boundary={boundary}"}
+        body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
+        self._done(self._http.request("POST", API + path, body=body, headers=headers), False)
+
+    def delete(self, path: str, query: t.Mapping[str, t.Any] | None = None) -> bool:
         """True when it was there (or EMQX does not say), False when EMQX says that it is absent."""
-        answer = self._http.request("DELETE", API + path, headers=self._authorization(), absent=True)
+        answer = self._http.request("DELETE", API + path, query=query, headers=self._authorization(), absent=True)
         if answer is not None:
-            answer.json()
+            self._done(answer, False)
         return answer is not None
+
+    def accepts(self, username: str, password: str) -> bool:
+        """Whether this user of the dashboard logs in with this password: one attempt, and its session is ended again."""
+        answer = self._http.request("POST", API + "/login", body={"username": username, "password": password}, retry=False, accept=(401,))
+        if answer.status == 401:
+            code, message = self._http.dialect.error(answer)
+            if code == "BAD_USERNAME_OR_PWD":
+                return False
+            raise Fault(
+                "status", "POST", answer.url, message, status=401, code=code, hint="Wait: after five wrong passwords EMQX 5.9 locks a user for ten minutes"
+            )
+        token = answer.json_dict().get("token")
+        if not isinstance(token, str):
+            raise self.unexpected("/login", "a token")
+        self._http.add_secret(token)
+        self._http.request("POST", API + "/logout", body={"username": username}, headers={"Authorization": f"Bearer {token}"})
+        return True
 
     def pages(self, path: str, query: t.Mapping[str, t.Any] | None = None, limit: int = 1000) -> list[Json]:
         """All rows of a paged list."""
@@ -270,6 +326,12 @@ class Client:
                 hint="A proxy or another program answers here: check url",
             )  # fmt: skip
         return body
+
+    def _done(self, answer: Response, empty: bool) -> Json:
+        """A write that was carried out: 204, or an answer with content. 200 with nothing is a proxy's, unless EMQX does that here."""
+        if answer.status == 204 or (empty and not answer.body):
+            return None
+        return self._json(answer)
 
     def _authorization(self) -> dict[str, str]:
         own = self._credentials

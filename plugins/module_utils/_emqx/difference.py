@@ -23,6 +23,7 @@ SECRET_KEYS = frozenset(
     {
         "password", "secret", "api_secret", "secret_key", "secret_access_key", "token", "access_token",
         "private_key", "keyfile_password", "default_password", "bind_password", "passcode", "jwt_secret",
+        "account_key", "authorization", "security_token", "service_account_json", "sp_private_key", "new_pwd", "old_pwd",
     }
 )  # fmt: skip
 # Fields that are plain texts: "5s" is not 5000 in them.
@@ -82,6 +83,11 @@ def _bind(text: str) -> str:
     # 1883, ":1883" and "0.0.0.0:1883" are one address to EMQX.
     host, _colon, port = text.rpartition(":")
     return f"{host or '0.0.0.0'}:{port}"  # noqa: S104 - compared, not bound
+
+
+def is_open(text: str) -> bool:
+    """What stands in a secret's place and is none: the path of a file, or a placeholder that EMQX fills (${password})."""
+    return text.startswith("file://") or re.fullmatch(r"\$\{[^}]*\}", text) is not None
 
 
 def is_secret(path: Path) -> bool:
@@ -144,12 +150,12 @@ class Difference:
 
     def body(self) -> dict[str, Json]:
         """What is sent: all of it when it is made or replaced, the wanted part where the server merges."""
-        assert self.wanted is not None
+        wanted = self.wanted or {}
         if self.current is None or self._merges:
-            body = copy.deepcopy(self.wanted)
+            body = copy.deepcopy(wanted)
         else:
             kept = {name: value for name, value in self.current.items() if name not in self._read_only}
-            body = _merged(kept, self.wanted)
+            body = _merged(kept, wanted)
         if self.current is not None:
             self._keep_secrets(body, self.current, ())
         return body
@@ -240,7 +246,7 @@ def _at(tree: t.Mapping[str, Json], path: Path) -> Json:
 
 def _shown(value: Json, path: Path, which: str) -> Json:
     if is_secret(path) and value not in (None, ""):
-        return value if isinstance(value, str) and value.startswith("file://") else f"{MASK} ({which})"
+        return value if isinstance(value, str) and is_open(value) else f"{MASK} ({which})"
     return mask(value)
 
 
@@ -257,7 +263,7 @@ def mask(value: Json, key: str = "") -> Json:
         return {name: mask(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
         return [mask(item, key) for item in value]
-    if key in SECRET_KEYS and isinstance(value, str) and value and not value.startswith("file://"):
+    if key in SECRET_KEYS and isinstance(value, str) and value and not is_open(value):
         return MASK
     return value
 
@@ -268,6 +274,6 @@ def secrets_in(value: Json, key: str = "") -> list[str]:
         return [text for name, inner in value.items() for text in secrets_in(inner, name)]
     if isinstance(value, list):
         return [text for item in value for text in secrets_in(item, key)]
-    if key in SECRET_KEYS and isinstance(value, str) and value not in ("", MASK) and not value.startswith("file://"):
+    if key in SECRET_KEYS and isinstance(value, str) and value not in ("", MASK) and not is_open(value):
         return [value]
     return []

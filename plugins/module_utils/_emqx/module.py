@@ -7,60 +7,79 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.module_utils.basic import AnsibleModule
+
 from .._http import Fault
-from .arguments import connect
+from . import arguments
 from .client import Client, EmqxError
 from .difference import SECRET_KEYS, secrets_in
-from .resources import Outcome
+from .resources.common import Outcome, refuse_plain
+
+Act = t.Callable[[Client, dict[str, t.Any], bool], Outcome]
 
 
-class Module(t.Protocol):
-    """As much of AnsibleModule as is used here."""
+def run_module(
+    options: t.Mapping[str, t.Any],
+    act: Act,
+    *,
+    mutually_exclusive: t.Sequence[t.Sequence[str]] = (),
+    required_together: t.Sequence[t.Sequence[str]] = (),
+    required_one_of: t.Sequence[t.Sequence[str]] = (),
+    required_if: t.Sequence[t.Sequence[t.Any]] = (),
+    required_by: t.Mapping[str, t.Any] | None = None,
+) -> t.NoReturn:
+    """A whole module: its own options beside those of the connection, and the act, called with the parameters and check mode."""
+    module = AnsibleModule(
+        argument_spec={**arguments.connection_spec(), **options},
+        supports_check_mode=True,
+        mutually_exclusive=[*arguments.MUTUALLY_EXCLUSIVE, *mutually_exclusive],
+        required_together=[*arguments.REQUIRED_TOGETHER, *required_together],
+        required_one_of=[*arguments.REQUIRED_ONE_OF, *required_one_of],
+        required_if=list(required_if),
+        required_by=dict(required_by or {}),
+    )
+    run(module, act)
 
-    params: dict[str, t.Any]
-    check_mode: bool
-    no_log_values: set[str]
-    _diff: bool
 
-    def exit_json(self, **kwargs: t.Any) -> t.NoReturn: ...
-
-    def fail_json(self, msg: str, **kwargs: t.Any) -> t.NoReturn: ...
-
-
-def run(module: Module, act: t.Callable[[Client], Outcome]) -> t.NoReturn:
+def run(module: AnsibleModule, act: Act) -> t.NoReturn:
     """Connects, acts, and ends the module with the outcome or with an error that says what to do."""
     # Also those that stand where none belongs, and are about to be refused.
     module.no_log_values.update(secrets_in(module.params))
     try:
-        with connect(module.params) as client:
-            outcome = act(client)
+        with arguments.connect(module.params) as client:
+            outcome = act(client, module.params, module.check_mode)
     except Fault as fault:
         module.fail_json(msg=str(fault), fault=fault.as_dict())
     except EmqxError as error:
         module.fail_json(msg=str(error))
+    for text in outcome.warnings:
+        module.warn(text)
     result: dict[str, t.Any] = {"changed": outcome.changed, **outcome.result}
     if outcome.fields:
         result["changed_fields"] = outcome.fields
     if module._diff:
         result["diff"] = outcome.diff
     module.exit_json(**result)
+    raise AssertionError("exit_json returned")
 
 
 def body_of(settings: t.Mapping[str, t.Any] | None, secrets: t.Mapping[str, t.Any] | None, where: str) -> dict[str, t.Any]:
     """Settings with the secrets put in. A plain secret among the settings would be shown by -vvv, so it is refused."""
     body = dict(settings or {})
-    _refuse_plain(body, f"{where}settings")
-    body.update({name: value for name, value in (secrets or {}).items() if value is not None})
-    return body
+    refuse_plain(body, f"{where}settings", "Put it under secrets, or write it as file:///path")
+    return _with_secrets(body, secrets or {}, f"{where}secrets")
 
 
-def _refuse_plain(value: t.Any, where: str) -> None:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            here = f"{where}.{name}"
-            if name in SECRET_KEYS and isinstance(inner, str) and inner and not inner.startswith("file://"):
-                raise EmqxError(f"{here} is a secret in plain text", "Put it under secrets, or write it as file:///path")
-            _refuse_plain(inner, here)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            _refuse_plain(item, f"{where}[{number}]")
+def _with_secrets(body: dict[str, t.Any], secrets: t.Mapping[str, t.Any], where: str) -> dict[str, t.Any]:
+    """The body with the secrets at their places, which may be in dictionaries."""
+    merged = dict(body)
+    for name, value in secrets.items():
+        if isinstance(value, dict):
+            inner = merged.get(name)
+            merged[name] = _with_secrets(inner if isinstance(inner, dict) else {}, value, f"{where}.{name}")
+        elif value is not None:
+            if name not in SECRET_KEYS:
+                # It would be shown in the diff, because only names tell what is secret.
+                raise EmqxError(f"{where}.{name} is not known as a secret", "Put what is no secret under settings")
+            merged[name] = value
+    return merged

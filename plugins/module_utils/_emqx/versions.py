@@ -38,6 +38,10 @@ CAPABILITIES: dict[str, Capability] = {
     "durable_sessions": Capability("durable sessions", since="5.7.0"),
     "cinfo": Capability("authentication by client information (cinfo)", since="5.9.0"),
     "roles": Capability("roles of users and API keys", since="5.3.0", enterprise_only=True),
+    "invite_body": Capability("an invitation with a time limit", since="5.5.0"),
+    "data_backup": Capability("backups through the API", since="5.4.0"),
+    "plugin_config": Capability("the configuration of a plugin", since="5.7.0"),
+    "evacuation": Capability("the evacuation of a node", since="5.1.0", enterprise_only=True),
     "has_license": Capability("a licence", since="5.1.0", enterprise_only=True),
 }
 

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -42,6 +44,8 @@ func (n *Node) nodeRoutes() {
 	n.handle("/alarms", map[string]apiHandler{
 		"GET":    func(r *Req) Res { return paged(r, []any{}, true) },
 		"DELETE": func(*Req) Res { return status(204) }})
+	noPlugin := func(r *Req) Res { return fail(404, "NOT_FOUND", "plugin "+r.path[0]+" is not installed") }
+	n.handle("/plugins/{name}", map[string]apiHandler{"GET": noPlugin, "DELETE": noPlugin})
 	n.handle("/plugins", get(func(*Req) Res { return ok([]any{}) }))
 	n.handle("/prometheus", map[string]apiHandler{"GET": n.prometheusConf})
 	n.handle("/prometheus/stats", get(n.prometheusStats)).public = true
@@ -61,7 +65,7 @@ func (n *Node) nodeRoutes() {
 	n.handle("/configs_reset/{root}", map[string]apiHandler{"POST": n.resetConfig})
 	n.handle("/schemas/hotconf", get(func(*Req) Res { return ok(n.ver.Schemas.byName) }), n.ver.HotConfSchema)
 	n.handle("/data/export", map[string]apiHandler{"POST": n.exportData}, n.ver.DataBackup)
-	n.handle("/data/files", get(n.dataFiles), n.ver.DataBackup)
+	n.handle("/data/files", map[string]apiHandler{"GET": n.dataFiles, "POST": n.uploadData}, n.ver.DataBackup)
 	n.handle("/data/files/{name}", map[string]apiHandler{"GET": n.downloadData, "DELETE": n.deleteData}, n.ver.DataBackup)
 	n.handle("/data/import", map[string]apiHandler{"POST": n.importData}, n.ver.DataBackup)
 }
@@ -596,6 +600,38 @@ func (n *Node) backupFile(name string) (string, bool) {
 	path := filepath.Join(n.backupDir(), name)
 	_, err := os.Stat(path)
 	return path, err == nil
+}
+
+// uploadData takes a backup as a form with the field "filename" (read, not recorded).
+func (n *Node) uploadData(r *Req) Res {
+	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return badRequest("Missing required parameter: filename")
+	}
+	form, err := multipart.NewReader(bytes.NewReader(r.raw), params["boundary"]).ReadForm(64 << 20)
+	if err != nil || len(form.File["filename"]) != 1 {
+		return badRequest("Missing required parameter: filename")
+	}
+	head := form.File["filename"][0]
+	if head.Filename != filepath.Base(head.Filename) || !strings.HasSuffix(head.Filename, ".tar.gz") {
+		return badRequest("bad backup file name")
+	}
+	file, err := head.Open()
+	if err != nil {
+		return badRequest(err.Error())
+	}
+	defer func() { _ = file.Close() }()
+	body, err := io.ReadAll(file)
+	if err == nil {
+		if _, bad := gzip.NewReader(bytes.NewReader(body)); bad != nil {
+			return badRequest("bad backup file")
+		}
+		err = errors.Join(os.MkdirAll(n.backupDir(), 0o755), os.WriteFile(filepath.Join(n.backupDir(), head.Filename), body, 0o600))
+	}
+	if err != nil {
+		return fail(500, "INTERNAL_ERROR", err.Error())
+	}
+	return status(204)
 }
 
 func (n *Node) downloadData(r *Req) Res {

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import http.server
 import json
-import pathlib
 import re
-import socket
-import struct
 import threading
-import time
 import urllib.parse
 
 import jsonschema
 import pytest
+from emqx_contract import CONTRACTS, Contract
+from emqx_modules import FAULTS, answer
 
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client, Credentials
 
-CONTRACTS = pathlib.Path(__file__).parents[3] / "contracts" / "emqx"
 API = "/api/v5"
 KEY = "edgestack"
 SECRET = "s3cret-of-the-key"
@@ -31,6 +29,12 @@ USER = "admin"
 PASSWORD = "Pass-of-the-user1"
 
 
+@functools.cache
+def contract_of(version):
+    return Contract(version)
+
+
+@functools.cache
 def recordings(version):
     with open(CONTRACTS / f"recordings-{version}.jsonl", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
@@ -44,48 +48,21 @@ def recorded(version, scenario, step):
     raise KeyError((scenario, step))
 
 
-class Contract:
-    """Checks bodies with an OpenAPI document. Objects with known fields take no others, as EMQX does."""
+def recorded_retainer(version):
+    """As the document says that it is; the answer was not recorded."""
+    settings = {"enable": True, "max_payload_size": "1MB", "msg_expiry_interval": "0s", "stop_publish_clear_msg": False}
+    return settings | {"backend": {"type": "built_in_database", "storage_type": "ram", "max_retained_messages": 0, "index_specs": [[1, 2, 3], []]}}
 
-    def __init__(self, version):
-        with open(CONTRACTS / f"openapi-{version}.json", encoding="utf-8") as file:
-            self.document = self._strict(json.load(file))
-        self.paths = [(re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path) + r"\Z"), operations) for path, operations in self.document["paths"].items()]
 
-    def _strict(self, node):
-        if isinstance(node, list):
-            return [self._strict(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        node = {key: self._strict(value) for key, value in node.items()}
-        if node.get("type") == "object" and isinstance(node.get("properties"), dict):
-            node["additionalProperties"] = False
-        if "enum" in node and isinstance(node["enum"], list):
-            # The documents say "string" of enumerations that hold true and false.
-            node.pop("type", None)
-        if isinstance(node.get("oneOf"), list):
-            node["anyOf"] = node.pop("oneOf")
-        return node
-
-    def check(self, method, path, body):
-        fixed = [pair for pair in self.paths if pair[0].match(path)]
-        assert fixed, f"{path} is in no document"
-        # "/authorization/sources/order" also looks like "/authorization/sources/{type}".
-        operations = max(fixed, key=lambda pair: -pair[0].pattern.count("[^/]+"))[1]
-        assert method.lower() in operations, f"{method} {path} is in no document"
-        wanted = operations[method.lower()].get("requestBody")
-        if wanted is None:
-            assert body is None, f"{method} {path} takes no body"
-            return
-        schema = {**wanted["content"]["application/json"]["schema"], "components": self.document["components"]}
-        jsonschema.Draft7Validator(schema).validate(body)
+# Of the Enterprise edition: read in its sources, in none of the documents that we have.
+NOT_IN_THE_DOCUMENTS = ("/license", "/load_rebalance")
 
 
 class FakeEmqx:
     def __init__(self, version, edition="Opensource"):
         self.version = version
         self.edition = edition
-        self.contract = Contract(version)
+        self.contract = contract_of(version)
         self.masks = version != "5.3.0"
         self.log = []
         self.violations = []
@@ -101,6 +78,22 @@ class FakeEmqx:
         self.clients = {}
         self.authn_defaults = {key: value for key, value in recorded(version, "authn_mysql", "create").items() if key not in ("id", "password")}
         self.source_defaults = {key: value for key, value in recorded(version, "authz", "mysql get").items() if key not in ("password", "query")}
+        self.things = {name: {} for name in ("connectors", "actions", "sources", "bridges", "rules")}
+        self.users = {"admin": {"username": "admin", "description": "administrator", "password": PASSWORD}}
+        self.keys = {}
+        self.built_in_users = {}
+        self.built_in_rules = {"users": {}, "clients": {}, "all": []}
+        self.config = {"alarm": {"size_limit": 1000, "validity_period": "24h"}, "durable_sessions": {"enable": False}}
+        self.takes_config = True
+        self.retainer = recorded_retainer(version)
+        self.kept = {}
+        self.backups = {}
+        self.plugins = {}
+        self.allows_plugins = True
+        self.members = ["emqx@127.0.0.1"]
+        self.evacuating = {}
+        self.licence = {"customer": "Foo", "email": "a@foo.com", "deployment": "plant", "start_at": "2022-01-11", "type": "trial"}
+        self.licence_settings = {"connection_high_watermark": "80%"}
         self.listener_defaults = {key: value for key, value in recorded(version, "listeners", "create").items() if key not in ("id", "type", "bind")}
         fake = self
 
@@ -133,11 +126,14 @@ class FakeEmqx:
 
     @property
     def writes(self):
-        return [(method, path) for method, path, _body in self.log if method != "GET" and path != "/login"]
+        return [(method, path) for method, path, _body in self.log if method != "GET" and path not in ("/login", "/logout")]
 
     def state(self):
         """Everything a client could change, for an independent look."""
-        return copy.deepcopy((self.authn, self.sources, self.settings, self.listeners, self.banned))
+        return copy.deepcopy({
+            name: value for name, value in vars(self).items()
+            if isinstance(value, (dict, list)) and name not in ("log", "violations") and not name.endswith("_defaults")
+        })  # fmt: skip
 
     # --- HTTP
 
@@ -147,44 +143,46 @@ class FakeEmqx:
         parts = urllib.parse.urlsplit(handler.path)
         path = urllib.parse.unquote(parts.path.removeprefix(API))
         query = urllib.parse.parse_qs(parts.query)
-        body = json.loads(raw) if raw else None
+        kind = handler.headers.get("Content-Type") or ""
+        body = (raw if kind.startswith("multipart") else json.loads(raw)) if raw else None
         method = handler.command
         if path == "/status":
             if self.not_ready > 0:
                 self.not_ready -= 1
-                self.answer(handler, 503, None)
+                answer(handler, 503, None)
             else:
-                self.answer(handler, 200, "Node emqx@127.0.0.1 is started\nemqx is running", "text/plain")
+                answer(handler, 200, "Node emqx@127.0.0.1 is started\nemqx is running", "text/plain")
             return
         self.log.append((method, path, body))
         if self.fault is not None and self.fault_when(method, path):
-            self.fault(self, handler)
+            self.fault(handler)
             return
         if path != "/login" and not self.authorized(handler):
-            self.answer(handler, 401, {"code": "BAD_API_KEY_OR_SECRET", "message": "Check api_key/api_secret"})
+            answer(handler, 401, {"code": "BAD_API_KEY_OR_SECRET", "message": "Check api_key/api_secret"})
             return
         try:
-            self.contract.check(method, parts.path.removeprefix(API), body)
+            if not path.startswith(NOT_IN_THE_DOCUMENTS):
+                self.contract.check_request(method, parts.path.removeprefix(API), kind, raw)
         except (AssertionError, jsonschema.ValidationError) as error:
             self.violations.append(f"{method} {path}: {error}")
-            self.answer(handler, 400, {"code": "BAD_REQUEST", "message": str(error)[:300]})
+            answer(handler, 400, {"code": "BAD_REQUEST", "message": str(error)[:300]})
             return
-        status, result = self.route(method, path, query, body)
-        self.answer(handler, status, result)
+        if path == "/configs" and handler.headers.get("Accept") == "text/plain":
+            answer(handler, 200, f"{query['key'][0]} " + json.dumps(self.config.get(query["key"][0], {})), "text/plain")
+            return
+        if path.startswith("/data/files/") and method == "GET" and path.rpartition("/")[2] in self.backups:
+            content = self.backups[path.rpartition("/")[2]]
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(content)))
+            handler.end_headers()
+            handler.wfile.write(content)
+            return
+        status, result = self.route(method, parts.path.removeprefix(API) if path.startswith("/mqtt") else path, query, body)
+        answer(handler, status, result)
 
     def authorized(self, handler):
         given = handler.headers.get("Authorization") or ""
         return given in ("Basic " + base64.b64encode(f"{KEY}:{SECRET}".encode()).decode(), "Bearer token-1")
-
-    def answer(self, handler, status, body, kind="application/json"):
-        raw = b"" if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
-        handler.send_response(status)
-        if raw:
-            handler.send_header("Content-Type", kind)
-        if status != 204:
-            handler.send_header("Content-Length", str(len(raw)))
-        handler.end_headers()
-        handler.wfile.write(raw)
 
     # --- EMQX
 
@@ -199,17 +197,34 @@ class FakeEmqx:
     def route(self, method, path, query, body):
         missing = 404, {"code": "NOT_FOUND", "message": f"{path} not found"}
         if path == "/login":
-            if body == {"username": USER, "password": PASSWORD}:
+            user = self.users.get(body["username"])
+            if user and user["password"] == body["password"]:
                 return 200, {"token": "token-1", "version": self.version}
             return 401, {"code": "BAD_USERNAME_OR_PWD", "message": "Auth failed"}
         if path == "/nodes":
-            return 200, [{"node": "emqx@127.0.0.1", "version": self.version, "edition": self.edition}]
-        if path in ("/cluster", "/stats", "/configs"):
+            return 200, [{"node": name, "version": self.version, "edition": self.edition, "node_status": "running"} for name in self.members]
+        for prefix, handle in (
+            ("/users", self.route_users), ("/api_key", self.route_keys), ("/mqtt/retainer", self.route_retained), ("/publish", self.route_publish),
+            ("/data", self.route_data), ("/plugins", self.route_plugins), ("/cluster", self.route_cluster), ("/load_rebalance", self.route_cluster),
+            ("/license", self.route_licence), ("/authorization/sources/built_in_database/rules", self.route_rules),
+            *((f"/{name}", self.route_things) for name in self.things),
+        ):  # fmt: skip
+            if path.startswith(prefix) and (prefix != "/cluster" or method != "GET" or path == "/cluster"):
+                return handle(method, path, query, body)
+        if path == "/logout":
+            return 204, None
+        if path == "/configs" and method == "PUT":
+            if self.takes_config:
+                for root, part in body.items():
+                    self.config.setdefault(root, {}).update(part)
+            return 200, None
+        if path in ("/stats", "/configs"):
             return 200, {"path": path, "dashboard": {"default_password": "plain-one"}}
         if path == "/metrics":
             return 200, {"messages.received": 1}
         if path == "/alarms":
-            return 200, {"data": [], "meta": {"page": 1, "limit": 1000, "count": 0, "hasnext": False}}
+            rows = [{"name": "high_memory", "activated": query.get("activated", ["true"])[0]}, {"name": "other"}]
+            return 200, {"data": rows, "meta": {"page": 1, "limit": 1000, "count": 2, "hasnext": False}}
         if path.startswith("/authentication"):
             return self.route_authentication(method, path, body, missing)
         if path.startswith("/authorization"):
@@ -241,6 +256,8 @@ class FakeEmqx:
             return (204, None) if method == "DELETE" and self.masks else missing
         if parts[1:] == ["status"]:
             return 200, {"status": self.connected, "node_error": []}
+        if parts[1:2] == ["users"]:
+            return self.route_built_in_users(method, parts[2:], body)
         if parts[1:2] == ["position"]:
             self.authn.remove(row)
             where, _colon, other = parts[2].partition(":")
@@ -331,6 +348,218 @@ class FakeEmqx:
                 row[key] = {**row[key], **value} if isinstance(value, dict) and isinstance(row.get(key), dict) else value
         return 200, row
 
+    @staticmethod
+    def page(rows):
+        return 200, {"data": rows, "meta": {"page": 1, "limit": 1000, "count": len(rows), "hasnext": False}}
+
+    def route_built_in_users(self, method, parts, body):
+        if not parts:
+            if method == "GET":
+                return self.page([{"user_id": name, "is_superuser": row["is_superuser"]} for name, row in self.built_in_users.items()])
+            self.built_in_users[body["user_id"]] = {"is_superuser": False, **body}
+            return 201, {"user_id": body["user_id"], "is_superuser": False}
+        name = "/".join(parts)
+        row = self.built_in_users.get(name)
+        if row is None:
+            return 404, {"code": "NOT_FOUND", "message": "User not found"}
+        if method == "DELETE":
+            del self.built_in_users[name]
+            return 204, None
+        row.update(body or {})
+        return 200, {"user_id": name, "is_superuser": row["is_superuser"]}
+
+    def route_rules(self, method, path, query, body):
+        kind, name = (path.removeprefix("/authorization/sources/built_in_database/rules/").split("/", 1) + [None])[:2]
+        field = {"users": "username", "clients": "clientid"}.get(kind)
+
+        def full(rules):
+            return [{"qos": [0, 1, 2], "retain": "all", **rule} for rule in rules]
+
+        if kind == "all":
+            if method == "GET":
+                return 200, {"rules": full(self.built_in_rules["all"])}
+            self.built_in_rules["all"] = body["rules"] if body else []
+            return 204, None
+        there = self.built_in_rules[kind]
+        if method == "GET":
+            return self.page([{field: one, "rules": full(rules)} for one, rules in there.items()])
+        if method == "POST":
+            for row in body:
+                there[row[field]] = row["rules"]
+        elif method == "PUT":
+            there[name] = body["rules"]
+        else:
+            del there[name]
+        return 204, None
+
+    def route_users(self, method, path, query, body):
+        parts = path.split("/")[2:]
+        if method == "GET":
+            return 200, [{key: row[key] for key in row if key != "password"} for row in self.users.values()]
+        if not parts:
+            self.users[body["username"]] = body
+            return 200, {"username": body["username"], "description": body["description"]}
+        row = self.users[parts[0]]
+        if method == "DELETE":
+            del self.users[parts[0]]
+            return 204, None
+        if parts[1:]:
+            if body["old_pwd"] != row["password"]:
+                return 400, {"code": "ERROR_PWD_NOT_MATCH", "message": "Old password not match"}
+            row["password"] = body["new_pwd"]
+            return 204, None
+        row.update(body)
+        return 200, {"username": parts[0]}
+
+    def route_keys(self, method, path, query, body):
+        parts = path.split("/")[2:]
+        if not parts:
+            self.keys[body["name"]] = {**body, "api_key": f"id{len(self.log)}", "created_at": "2026-11-24T02:53:15+00:00", "expired": False}
+            return 200, {**self.keys[body["name"]], "api_secret": f"secret-of-{len(self.log)}"}
+        row = self.keys.get(parts[0])
+        if row is None:
+            return 404, {"code": "NOT_FOUND", "message": "Name NOT FOUND"}
+        if method == "DELETE":
+            del self.keys[parts[0]]
+            return 204, None
+        if method == "PUT":
+            row.update({"expired_at": "infinity", **body})
+        return 200, row
+
+    def route_things(self, method, path, query, body):
+        kind, name = (path[1:].split("/") + [None])[:2]
+        there = self.things[kind]
+        if name is None:
+            if method == "GET":
+                rows = [self.thing(kind, one) for one in there]
+                return self.page(rows) if kind == "rules" else (200, rows)
+            name = body["id"] if kind == "rules" else f"{body['type']}:{body['name']}"
+            there[name] = body
+            return 201, self.thing(kind, name)
+        if name not in there:
+            return 404, {"code": "NOT_FOUND", "message": f"{name} does not exist."}
+        if method == "DELETE":
+            if any(name in rule.get("actions", []) for rule in self.things["rules"].values()):
+                return 400, {"code": "BAD_REQUEST", "message": "Cannot delete action while active rules are depending on it"}
+            del there[name]
+            return 204, None
+        if method == "PUT":
+            if body.get("password") == "******":
+                body["password"] = there[name].get("password")
+            there[name] = {**body, **{key: there[name][key] for key in ("type", "name", "id") if key in there[name] and key not in body}}
+        return 200, self.thing(kind, name)
+
+    def thing(self, kind, name):
+        row = {"enable": True, **self.things[kind][name]}
+        if kind == "rules":
+            return {**row, "from": ["a"], "created_at": "2026-11-24T02:53:32.798+00:00"}
+        if "password" in row and not row["password"].startswith("file://"):
+            row["password"] = "******"
+        return {**row, "status": self.connected, "node_status": [{"node": "n", "status": self.connected}], "status_reason": "refused"}
+
+    def route_retained(self, method, path, query, body):
+        name = urllib.parse.unquote(path.removeprefix("/mqtt/retainer/message/"))
+        if path == "/mqtt/retainer":
+            if method == "PUT":
+                self.retainer = body
+            return 200, self.retainer
+        if path.endswith("/messages"):
+            return self.page([{"topic": topic} for topic in self.kept])
+        if name not in self.kept:
+            return 404, {"code": "NOT_FOUND", "message": "Viewed message doesn't exist"}
+        if method == "DELETE":
+            del self.kept[name]
+            return 204, None
+        return 200, {"topic": name, **self.kept[name]}
+
+    def route_publish(self, method, path, query, body):
+        answers = []
+        for one in body if isinstance(body, list) else [body]:
+            raw = base64.b64decode(one["payload"]) if one.get("payload_encoding") == "base64" else one["payload"].encode()
+            if one.get("retain") and len(raw) < 1000:
+                self.kept[one["topic"]] = {"payload": base64.b64encode(raw).decode(), "qos": one.get("qos", 0)}
+            odd = {"reason_code": 144, "message": "topic_name_invalid"} if one["topic"] == "odd" else {"id": "0006"}
+            answers.append({"reason_code": 16, "message": "no_matching_subscribers"} if one["topic"].startswith("nobody") else odd)
+        return (200, answers) if isinstance(body, list) else (202, answers[0])
+
+    def route_data(self, method, path, query, body):
+        name = path.rpartition("/")[2]
+        if path == "/data/export":
+            self.backups["new.tar.gz"] = b"\x1f\x8bnew"
+            return 200, {"filename": "new.tar.gz", "node": "emqx@127.0.0.1", "created_at": "x", "size": 5}
+        if path == "/data/import":
+            return (204, None) if body["filename"] in self.backups else (400, {"code": "BAD_REQUEST", "message": "backup file not found"})
+        if path == "/data/files":
+            if method == "POST":
+                self.backups[re.search(rb'filename="([^"]+)"', body).group(1).decode()] = body
+                return 204, None
+            return self.page([{"filename": one, "node": "emqx@127.0.0.1", "size": len(content)} for one, content in self.backups.items()])
+        return (204, None) if self.backups.pop(name, None) else (404, {"code": "NOT_FOUND", "message": "File not found"})
+
+    def route_plugins(self, method, path, query, body):
+        parts = path.split("/")[2:]
+        if not parts:
+            return 200, [self.plugin(name) for name in self.plugins]
+        if parts == ["install"]:
+            if not self.allows_plugins:
+                return 403, {"code": "FORBIDDEN", "message": "not allowed"}
+            name = re.search(rb'filename="([^"]+)\.tar\.gz"', body).group(1).decode()
+            self.plugins[name] = {"running": False, "config": {"level": 1}}
+            return 204, None
+        name, what = (parts + [None])[:2]
+        if name not in self.plugins:
+            return 404, {"code": "NOT_FOUND", "message": "not found"}
+        if what in ("start", "stop"):
+            self.plugins[name]["running"] = what == "start"
+            return 204, None
+        if what == "config":
+            self.plugins[name]["config"] = body or self.plugins[name]["config"]
+            return (200, self.plugins[name]["config"]) if method == "GET" else (204, None)
+        if what == "move":
+            rest = [one for one in self.plugins if one != name]
+            order = [name, *rest] if body["position"] == "front" else [*rest, name]
+            self.plugins = {one: self.plugins[one] for one in order}
+            return 204, None
+        if method == "DELETE":
+            del self.plugins[name]
+            return 204, None
+        return 200, self.plugin(name)
+
+    def plugin(self, name):
+        label, _dash, version = name.partition("-")
+        status = "running" if self.plugins[name]["running"] else "stopped"
+        return {"name": label, "rel_vsn": version, "running_status": [{"node": "n", "status": status}]}
+
+    def route_cluster(self, method, path, query, body):
+        if path == "/cluster":
+            return 200, {"name": "emqxcl", "nodes": self.members, "self": self.members[0]}
+        if path == "/load_rebalance/global_status":
+            return 200, {"evacuations": [{"node": name, **row} for name, row in self.evacuating.items()], "purges": [], "rebalances": []}
+        node = path.split("/")[2]
+        if path.endswith("/invite"):
+            if node == "lone@host":
+                return 400, {"code": "BAD_REQUEST", "message": "single node license"}
+            if node == "far@host":
+                return 400, {"code": "BAD_REQUEST", "message": "node_down"}
+            self.members = [*self.members, node]
+            return 200, None
+        if path.endswith("/force_leave"):
+            self.members = [name for name in self.members if name != node]
+            return 204, None
+        if path.endswith("/start"):
+            self.evacuating[node] = {"state": "prohibiting" if body else "evicting_conns", "stats": {"current_connected": 3}}
+        else:
+            self.evacuating.pop(node)
+        return 200, {}
+
+    def route_licence(self, method, path, query, body):
+        if path == "/license/setting":
+            self.licence_settings = body or self.licence_settings
+            return 200, self.licence_settings
+        if method == "POST":
+            self.licence = {**self.licence, "customer": "Bar", "type": "official"}
+        return 200, self.licence
+
     def route_banned(self, method, path, query, body, missing):
         parts = path.split("/", 3)[2:]
         if method == "GET":
@@ -364,61 +593,6 @@ class FakeEmqx:
         if parts[0] not in self.clients:
             return missing
         return (204, None) if method == "DELETE" else (200, self.clients[parts[0]])
-
-
-# --- faults: each takes the fake and the request's handler
-
-
-def status_fault(status, body=None, kind="application/json"):
-    return lambda fake, handler: fake.answer(handler, status, body, kind)
-
-
-def half_json(fake, handler):
-    fake.answer(handler, 200, '{"data": [{"cli', "application/json")
-
-
-def cut_off(_fake, handler):
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000")
-    handler.end_headers()
-    handler.wfile.write(b'{"data": [')
-    handler.wfile.flush()
-    handler.close_connection = True
-
-
-def reset(_fake, handler):
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    handler.close_connection = True
-    handler.connection.close()
-
-
-def stall(_fake, handler):
-    time.sleep(0.6)
-    handler.close_connection = True
-
-
-def redirect(_fake, handler):
-    handler.send_response(302)
-    handler.send_header("Location", "http://elsewhere/login")
-    handler.send_header("Content-Length", "0")
-    handler.end_headers()
-
-
-PAGE = "<html><head><title>502</title></head><body>Bad Gateway</body></html>"
-FAULTS = {
-    "401": status_fault(401, {"code": "BAD_API_KEY_OR_SECRET", "message": "Check api_key/api_secret"}),
-    "403": status_fault(403, {"code": "UNAUTHORIZED_ROLE", "message": "not allowed"}),
-    "404 page": status_fault(404, PAGE, "text/html"),
-    "429": status_fault(429, {"code": "TOO_MANY_REQUESTS", "message": "slow down"}),
-    "500": status_fault(500, {"code": "INTERNAL_ERROR", "message": "boom"}),
-    "502 page": status_fault(502, PAGE, "text/html"),
-    "200 page": status_fault(200, PAGE, "text/html"),
-    "half JSON": half_json,
-    "cut off": cut_off,
-    "reset": reset,
-    "stall": stall,
-    "redirect": redirect,
-}
 
 
 @pytest.fixture(params=["5.3.0", "5.8.9"])

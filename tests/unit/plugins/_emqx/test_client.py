@@ -9,10 +9,11 @@ import socketserver
 import threading
 
 import pytest
+from emqx_modules import answer, run_module
 
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments, module
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client, Credentials, EmqxError
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import Outcome
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources.common import Outcome
 from ansible_collections.edgestack.iot.plugins.module_utils._http import Fault
 
 
@@ -130,8 +131,8 @@ def test_emqx_ports_are_the_default(url, base):
 
 
 def test_an_error_message_in_json_is_readable(emqx589):
-    def fail(fake, handler):
-        fake.answer(handler, 400, {"code": "BAD_REQUEST", "message": '{"unknown":"colour","reason":"unknown_fields","path":"root"}'})
+    def fail(handler):
+        answer(handler, 400, {"code": "BAD_REQUEST", "message": '{"unknown":"colour","reason":"unknown_fields","path":"root"}'})
 
     emqx589.fault = fail
     with emqx589.client() as client, pytest.raises(Fault) as error:
@@ -140,7 +141,7 @@ def test_an_error_message_in_json_is_readable(emqx589):
 
 
 def test_a_secret_that_the_server_sends_back_is_masked(emqx589):
-    emqx589.fault = lambda fake, handler: fake.answer(handler, 400, {"code": "BAD_REQUEST", "message": "bad value given-secret-1"})
+    emqx589.fault = lambda handler: answer(handler, 400, {"code": "BAD_REQUEST", "message": "bad value given-secret-1"})
     with emqx589.client() as client:
         client.redact(["given-secret-1"])
         with pytest.raises(Fault) as error:
@@ -150,7 +151,7 @@ def test_a_secret_that_the_server_sends_back_is_masked(emqx589):
 
 @pytest.mark.parametrize("body", [{"data": "x"}, [1], "text"])
 def test_answers_of_the_wrong_kind(emqx589, body):
-    emqx589.fault = lambda fake, handler: fake.answer(handler, 200, body if not isinstance(body, str) else '"text"')
+    emqx589.fault = lambda handler: answer(handler, 200, body if not isinstance(body, str) else '"text"')
     with emqx589.client() as client:
         with pytest.raises(Fault, match="is not"):
             client.pages("/clients")
@@ -159,14 +160,14 @@ def test_answers_of_the_wrong_kind(emqx589, body):
 
 
 def test_an_empty_answer(emqx589):
-    emqx589.fault = lambda fake, handler: fake.answer(handler, 200, None)
+    emqx589.fault = lambda handler: answer(handler, 200, None)
     with emqx589.client() as client, pytest.raises(Fault, match="is empty"):
         client.find("/listeners/x")
 
 
 def test_the_oldest_node_counts(emqx589):
     nodes = [{"node": "a", "version": "5.8.9", "edition": "Enterprise"}, {"node": "b", "version": "5.10.0"}]
-    emqx589.fault = lambda fake, handler: fake.answer(handler, 200, nodes)
+    emqx589.fault = lambda handler: answer(handler, 200, nodes)
     with emqx589.client() as client:
         assert client.server().version == "5.8.9" and client.server().enterprise
 
@@ -197,11 +198,15 @@ class FakeModule:
 
     def __init__(self, given):
         self.params = given
+        self.warnings = []
         self.no_log_values = set()
 
     def exit_json(self, **result):
         self.result = result
         raise Ended
+
+    def warn(self, text):
+        self.warnings.append(text)
 
     def fail_json(self, msg, **result):
         self.result = {"failed": True, "msg": msg, **result}
@@ -211,15 +216,19 @@ class FakeModule:
 def test_a_module_ends_with_its_outcome_or_with_an_error(emqx589):
     fake = FakeModule({**params(emqx589), "settings": {"password": "out-of-place-1"}})
     with pytest.raises(Ended):
-        module.run(fake, lambda client: Outcome(True, [{"before": 1}], ["a"], {"id": "x"}))
+        module.run(fake, lambda client, params, check: Outcome(True, [{"before": 1}], ["a"], {"id": "x"}))
     assert "out-of-place-1" in fake.no_log_values
     assert fake.result == {"changed": True, "id": "x", "changed_fields": ["a"], "diff": [{"before": 1}]}
+    fake._diff = False
     with pytest.raises(Ended):
-        module.run(fake, lambda client: client.get("/no_such_thing"))
+        module.run(fake, lambda client, params, check: Outcome(warnings=["look"]))
+    assert fake.result == {"changed": False} and fake.warnings == ["look"]
+    with pytest.raises(Ended):
+        module.run(fake, lambda client, params, check: client.get("/no_such_thing"))
     assert fake.result["failed"] and fake.result["fault"]["status"] in (400, 404)
     emqx589.violations.clear()
 
-    def refuse(_client):
+    def refuse(*_arguments):
         raise EmqxError("no", "do this")
 
     with pytest.raises(Ended):
@@ -230,7 +239,40 @@ def test_a_module_ends_with_its_outcome_or_with_an_error(emqx589):
 def test_plain_secrets_among_settings_are_refused():
     assert module.body_of({"password": "file:///x", "a": [{"b": 1}]}, {"password": None}, "") == {"password": "file:///x", "a": [{"b": 1}]}
     assert module.body_of({}, {"password": "p"}, "") == {"password": "p"}
+    assert module.body_of({"ssl": {"enable": True}}, {"ssl": {"password": "p"}}, "") == {"ssl": {"enable": True, "password": "p"}}
+    assert module.body_of({}, {"headers": {"authorization": "p"}}, "") == {"headers": {"authorization": "p"}}
+    with pytest.raises(EmqxError, match=r"secrets\.colour is not known as a secret"):
+        module.body_of({}, {"colour": "blue"}, "")
     for settings in ({"password": "plain-1"}, {"a": [{"secret": "plain-1"}]}, {"a": {"token": "plain-1"}}):
         with pytest.raises(EmqxError, match="plain text") as error:
             module.body_of(settings, None, "sources[0].")
         assert "plain-1" not in str(error.value)
+
+
+def test_a_whole_module_in_this_process(emqx589):
+    given = {"url": emqx589.url, "api_key": "edgestack", "api_secret": "s3cret-of-the-key"}
+    result = run_module("emqx_alarm_info", given)
+    assert [alarm["name"] for alarm in result["alarms"]] == ["high_memory", "other"] and result["changed"] is False
+    assert run_module("emqx_alarm_info", {**given, "username": "x"})["failed"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"mqtt": {"reason": "unknown_fields", "unknown": [99, 111], "numbers": [1, 2]}}, "reason unknown_fields, unknown co, numbers [1, 2]"),
+        ([1, 2], "[1, 2]"),
+    ],
+)
+def test_errors_without_a_code(emqx589, body, words):
+    emqx589.fault = lambda handler: answer(handler, 400, body)
+    with emqx589.client() as client, pytest.raises(Fault) as error:
+        client.get("/nodes")
+    assert f"400: {words}" in str(error.value)
+
+
+def test_texts_and_files(emqx589):
+    with emqx589.client() as client:
+        assert client.text("/configs", {"key": "alarm"}).startswith("alarm {")
+        emqx589.fault = lambda handler: answer(handler, 200, "<html>", "text/html")
+        with pytest.raises(Fault, match="is not plain text"):
+            client.text("/configs", {"key": "alarm"})
