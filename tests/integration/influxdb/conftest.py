@@ -116,7 +116,16 @@ def prefix(influxdb):
     for mapping in client.mappings(org_id):
         if mapping["database"].startswith(name) and not mapping.get("virtual"):
             client.delete(f"/api/v2/dbrps/{mapping['id']}", {"orgID": org_id})
-    for bucket in client.buckets(org_id):
-        if bucket["name"].startswith(name):
-            client.delete(f"/api/v2/buckets/{bucket['id']}")
+    for path, items, key in (
+        ("/api/v2/replications", client.replications(org_id), "name"),
+        ("/api/v2/remotes", client.remotes(org_id), "name"),
+        ("/api/v2/tasks", client.tasks(org_id), "name"),
+        ("/private/legacy/authorizations", client.v1_authorizations(org_id), "token"),
+        ("/api/v2/buckets", client.buckets(org_id), "name"),
+        ("/api/v2/users", client.listed("/api/v2/users", "users"), "name"),
+        ("/api/v2/orgs", client.listed("/api/v2/orgs", "orgs"), "name"),
+    ):
+        for item in items:
+            if item[key].startswith(name):
+                client.delete(f"{path}/{item['id']}")
     client.close()
