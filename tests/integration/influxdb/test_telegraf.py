@@ -28,6 +28,7 @@ from cryptography.x509.oid import NameOID
 from free_ports import free_port
 
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import resources
+from ansible_collections.edgestack.iot.plugins.module_utils._preflight import outage
 
 from .broker import Broker
 from .conftest import ROOT, program
@@ -84,6 +85,7 @@ class Place:
             "iot_retention": "7d",
             "iot_verify_bucket": "iot_verify",
             "iot_unparsed_bucket": "iot_unparsed",
+            "_iot_plan": outage.plan(3600, 20, 4096).as_dict(),
             "_telegraf_etc": str(self.etc),
             "_telegraf_secrets_directory": str(self.credentials),
             **variables,

@@ -57,6 +57,21 @@ def test_a_host_on_which_nothing_is_wrong_passes(tmp_path):
     assert "failed=0" in done.stdout and "changed=0" in done.stdout
 
 
+def test_an_outage_that_does_not_fit_is_refused_with_what_fits(tmp_path):
+    done = run(tmp_path, ["emqx", "mysql"], iot_outage="30d", iot_readings_per_second=5000)
+    text = done.stdout + done.stderr
+    assert done.returncode == 2 and "30d without a consumer at 5000 readings/s" in text and "Do: set iot_outage to at most" in text
+    done = run(tmp_path, ["emqx", "mysql"], iot_outage="a while")
+    assert done.returncode == 2 and "iot_outage: 'a while' is not a duration" in done.stdout + done.stderr
+
+
+def test_a_gateway_whose_centre_forgets_too_soon_is_refused(tmp_path):
+    where = {"iot_centre": "elsewhere", "iot_replicate": True, "iot_outage": "2d", "iot_readings_per_second": 0.1}
+    done = run(tmp_path, ["influxdb", "gateways"], iot_retention="1d", **where)
+    assert done.returncode == 2 and "the centre keeps readings for 1d" in done.stdout + done.stderr
+    assert "the centre keeps" not in (lambda done: done.stdout + done.stderr)(run(tmp_path, ["influxdb", "gateways"], iot_retention="3d", **where))
+
+
 def test_an_option_of_the_wrong_type_is_refused(tmp_path):
     done = run(tmp_path, ["mysql"], iot_install_method="snap")
     assert done.returncode == 2 and "iot_install_method" in done.stdout + done.stderr
