@@ -15,7 +15,7 @@ description:
   - Makes, changes and removes replications, any number of them in one task. What is written to the local bucket from then on waits in a
     queue on disk until the other InfluxDB has it.
   - When the queue is full or a batch is older than O(replications[].max_age_seconds), the copy of it is given up; the local bucket
-    still has it.
+    still has it. M(edgestack.iot.influxdb2_reconcile) copies what is missing.
   - InfluxDB 2.9.1 repeats a batch that the other side refuses in part (status 422, for example a field of another type) for ever, with
     everything behind it. C(latest_status) in RV(replications) shows it.
   - A replication whose local bucket changes is made anew, without what waited in its queue.

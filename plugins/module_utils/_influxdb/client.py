@@ -220,10 +220,19 @@ class Client:
     # -- queries ---------------------------------------------------------------------------------------------------
 
     def influxql(self, query: str, database: str, retention_policy: str | None = None, epoch: str | None = None) -> list[dict[str, t.Any]]:
-        """The rows of an InfluxQL query."""
+        """The rows of an InfluxQL query: the series' name as `name`, its tags, its columns."""
+        rows: list[dict[str, t.Any]] = []
+        for series in self.influxql_series(query, database, retention_policy, epoch):
+            head = {"name": series["name"]} if "name" in series else {}
+            head.update(series.get("tags") or {})
+            rows += [{**head, **dict(zip(series["columns"], values, strict=True))} for values in series.get("values") or []]
+        return rows
+
+    def influxql_series(self, query: str, database: str, retention_policy: str | None = None, epoch: str | None = None) -> list[dict[str, t.Any]]:
+        """The series of an InfluxQL query's answer, with name, tags, columns and values."""
         refuse_writing_influxql(query)
         response = self.transport.request("GET", "/query", query={"db": database, "rp": retention_policy, "q": query, "epoch": epoch})
-        return influxql_rows(response.json_dict(), response)
+        return influxql_series(response.json_dict(), response)
 
     def flux(self, query: str, organization: str) -> list[dict[str, t.Any]]:
         """The rows of a Flux query."""
@@ -262,20 +271,19 @@ def refuse_writing_flux(query: str) -> None:
         raise Refused(f"only queries that read are run, this one calls {found.group(1)}()")
 
 
-def influxql_rows(data: dict[str, t.Any], response: Response) -> list[dict[str, t.Any]]:
-    """Flat rows: the series' name as `name`, its tags, its columns."""
+def influxql_series(data: dict[str, t.Any], response: Response) -> list[dict[str, t.Any]]:
+    """The series of all statements; Fault when one of them failed, or its answer is cut off."""
     if data.get("error"):
         raise Fault("status", response.method, response.url, str(data["error"]), status=response.status)
-    rows: list[dict[str, t.Any]] = []
+    found: list[dict[str, t.Any]] = []
     for result in data.get("results") or []:
         # An error of one statement comes with the status 200.
         if result.get("error"):
             raise Fault("status", response.method, response.url, str(result["error"]), status=response.status, hint="Check the query")
-        for series in result.get("series") or []:
-            head = {"name": series["name"]} if "name" in series else {}
-            head.update(series.get("tags") or {})
-            rows += [{**head, **dict(zip(series["columns"], values, strict=True))} for values in series.get("values") or []]
-    return rows
+        if result.get("partial"):
+            raise Fault("body", response.method, response.url, "the answer is cut off", status=response.status)
+        found += result.get("series") or []
+    return found
 
 
 _FLUX_TYPES: dict[str, t.Callable[[str], t.Any]] = {

@@ -206,6 +206,34 @@ def queue_of(found: dict[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
+# The other side refuses the batch, and will at every repetition. 422 is "in part": a value of another type than its column, or a time
+# before what the bucket keeps. InfluxDB 2.9.1 gives up a batch after 400 at most (and only with drop_refused), never after 422.
+_REFUSED = frozenset({400, 413, 422})
+
+
+def blocked(found: dict[str, t.Any]) -> bool:
+    """Whether a replication repeats a batch that is never taken, with everything behind it."""
+    queue = queue_of(found)
+    return queue["remaining_bytes"] > 0 and queue["latest_status"] in _REFUSED
+
+
+def renew(client: Client, organization: str, name: str, check: bool) -> Outcome:
+    """Makes a replication anew when its queue is blocked. What waited in it is still in the local bucket, for reconcile to copy."""
+    org_id = client.organization_id(organization)
+    there = _by_name(client.replications(org_id), "replication").get(name)
+    if there is None:
+        raise Refused(f"there is no replication {name} in the organisation {organization}")
+    queue = queue_of(there)
+    current = {"blocked": blocked(there), "reason": queue["latest_error"] if blocked(there) else ""}
+    difference = Difference("replication", name, {"blocked": False, "reason": ""}, current)
+    if difference.action and not check:
+        client.delete(f"/api/v2/replications/{there['id']}")
+        body = {key: there.get(key) for key in ("orgID", "name", "localBucketID", "remoteID", *_SETTINGS.values()) if there.get(key) is not None}
+        body["remoteBucketName"] = there.get("RemoteBucketName") or body.get("remoteBucketName")
+        client.create("/api/v2/replications", body)
+    return Outcome(Differences([difference]), {"queue": queue, "renewed": bool(difference.action)})
+
+
 def _validate(one: Replication) -> None:
     if not one.present:
         return

@@ -85,6 +85,17 @@ def running_influxd(directory: pathlib.Path, *options: str):
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def set_up_influxd(directory: pathlib.Path, *options: str):
+    """An InfluxDB of our own with the organisation edgestack and an operator token."""
+    token = secrets.token_hex(24)
+    with running_influxd(directory, *options) as url:
+        client = Client.connect(url)
+        client.setup({"username": "admin", "password": secrets.token_hex(12), "org": "edgestack", "bucket": "iotdata", "token": token})
+        client.close()
+        yield Server(url, token, "edgestack", own=True)
+
+
 @pytest.fixture(scope="session")
 def influxdb(tmp_path_factory):
     """A set up InfluxDB with an operator token."""
@@ -95,12 +106,8 @@ def influxdb(tmp_path_factory):
             pytest.fail("INFLUXDB_URL without INFLUXDB_TOKEN (an operator token)", pytrace=False)
         yield Server(url, token, os.environ.get("INFLUXDB_ORGANIZATION", "edgestack"), own=False)
         return
-    token = secrets.token_hex(24)
-    with running_influxd(tmp_path_factory.mktemp("influxdb") / "data") as url:
-        client = Client.connect(url)
-        client.setup({"username": "admin", "password": secrets.token_hex(12), "org": "edgestack", "bucket": "iotdata", "token": token})
-        client.close()
-        yield Server(url, token, "edgestack", own=True)
+    with set_up_influxd(tmp_path_factory.mktemp("influxdb") / "data") as server:
+        yield server
 
 
 @pytest.fixture
