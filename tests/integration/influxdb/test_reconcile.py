@@ -10,13 +10,13 @@ import contextlib
 import time
 
 import pytest
+from stack.influxd import set_up_influxd
 
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import reconcile, resources
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Client, Refused
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.reconcile import Series
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.resources import Bucket, Permission, Token
 
-from .conftest import set_up_influxd
 from .test_modules import Site
 
 pytestmark = pytest.mark.integration

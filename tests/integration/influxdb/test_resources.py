@@ -9,13 +9,12 @@ from __future__ import annotations
 import secrets
 
 import pytest
+from stack.influxd import running_influxd
 
 from ansible_collections.edgestack.iot.plugins.module_utils._http import Fault
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import info, resources
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Client, Refused
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.resources import Bucket, Mapping, Permission, Token
-
-from .conftest import running_influxd
 
 pytestmark = pytest.mark.integration
 

@@ -16,14 +16,14 @@ import time
 
 import pytest
 import yaml
+from stack.influxd import Influxd
+from stack.programs import ROOT
 
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import replication, resources
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Client
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.replication import Remote, Replication
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.resources import Bucket, Permission, Token
 from ansible_collections.edgestack.iot.plugins.module_utils._preflight import outage
-
-from .conftest import ROOT, Influxd
 
 pytestmark = pytest.mark.integration
 
