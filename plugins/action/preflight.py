@@ -85,7 +85,14 @@ class ActionModule(ActionBase):
                 len(members.get("emqx", [])),
                 bool(self._value(task_vars, "emqx", "emqx_license_key")),
             )
+            findings += checks.sites(task_vars["inventory_hostname"], self._sites(task_vars, members["emqx"]))
         return findings + self._outage(task_vars, components, host)
+
+    def _sites(self, task_vars, brokers):
+        """The site of each broker, from the inventory."""
+        hostvars = task_vars.get("hostvars") or {}
+        default = _load("iot", "defaults", "main.yml")["iot_site"]
+        return {name: to_text(self._templar.template(hostvars[name].get("iot_site", default))) for name in brokers if name in hostvars}
 
     def _outage(self, task_vars, components, host):
         """Whether what comes during an outage has room here."""

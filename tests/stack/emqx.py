@@ -20,6 +20,7 @@ import urllib.request
 import yaml
 from free_ports import free_port
 
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client, Credentials
 from ansible_collections.edgestack.iot.plugins.module_utils._preflight import outage
 
 from .programs import ROOT, StackError, program
@@ -95,6 +96,10 @@ class Emqx:
         request = urllib.request.Request(f"http://127.0.0.1:{self._api}/api/v5{path}", headers={"Authorization": f"Basic {credentials}"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
+
+    def client(self) -> Client:
+        """The collection's own client of the API."""
+        return Client(f"http://127.0.0.1:{self._api}", Credentials("bench", "bench-secret-0123456789", None, None))
 
     def metric(self, name: str) -> int:
         nodes = self.get("/metrics")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
@@ -81,8 +82,14 @@ class Pipeline:
         _outcome, made = resources.tokens(self.client, server.client, server.organization, [Token("telegraf", rights)], False)
         (self.place.credentials / "influxdb_token").write_text(made[0].value)
         (self.place.credentials / "mqtt_password").write_text("none")
+        self.render()
+        self.telegraf.start()
+        self.until(lambda: self.broker.subscribed("telegraf-localhost"), 30, "Telegraf did not subscribe")
+
+    def render(self) -> None:
+        """Telegraf's configuration, by the role's template."""
         self.place.render(
-            telegraf_influxdb_url=server.url,
+            telegraf_influxdb_url=self.influxd.server.url,
             telegraf_mqtt=True,
             telegraf_mqtt_tls=False,
             telegraf_mqtt_address="127.0.0.1",
@@ -92,8 +99,11 @@ class Pipeline:
             telegraf_health_port=free_port(),
             **self._variables,
         )
-        self.telegraf.start()
-        self.until(lambda: self.broker.subscribed("telegraf-localhost"), 30, "Telegraf did not subscribe")
+
+    def profiles(self) -> dict:
+        """The profiles in that configuration."""
+        text = (self.place.directory / "telegraf.conf").read_text()
+        return json.loads(text.partition("settings = '''")[2].partition("'''")[0])["profiles"]
 
     def __exit__(self, *_error: object) -> None:
         self.telegraf.kill()

@@ -19,6 +19,8 @@ import pytest
 from stack import devices
 from stack.pipeline import Pipeline
 
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx import subscriptions
+
 pytestmark = pytest.mark.integration
 
 READINGS = int(os.environ.get("PIPELINE_READINGS", "20000"))
@@ -155,3 +157,42 @@ def test_payloads_are_json_with_their_own_time(pipeline):
     sent = devices.publish(pipeline.broker.port, 10, devices=1)
     pipeline.until(lambda: sent.acknowledged <= set(pipeline.stored()), 30, "the readings did not come")
     assert pipeline.stored().count(("twice", 1)) == 1
+
+
+PROFILE = """\
+topics: {publish: ["sensor/later/${username}"]}
+payload: {time: arrival}
+telemetry: sensor/later/+
+fields:
+  - {name: value, path: value, type: float}
+"""
+
+
+def test_a_profile_that_is_added_later_is_received(pipeline):
+    """Telegraf with a session does not subscribe again; what the role does through the broker's API is what makes it receive."""
+    profiles = pipeline.place.directory / "profiles"
+    profiles.mkdir()
+    (profiles / "later.yml").write_text(PROFILE)
+    pipeline.render()
+    pipeline.telegraf.kill()
+    pipeline.telegraf.start()
+    pipeline.until(lambda: pipeline.broker.get("/clients/telegraf-localhost")["connected"], 30, "Telegraf did not come back")
+    time.sleep(1)
+
+    def topics():
+        return {row["topic"] for row in pipeline.broker.get("/clients/telegraf-localhost/subscriptions")}
+
+    wanted = {profile["telemetry"] for profile in pipeline.profiles().values()}
+    assert wanted - topics() == {"sensor/later/+"}, "Telegraf subscribed again: this is not needed any more"
+    with pipeline.broker.client() as client:
+        outcome = subscriptions.subscriptions(client, "telegraf-localhost", dict.fromkeys(wanted, 1), exclusive=True, check=False)
+        assert outcome.result["subscribed"] == ["sensor/later/+"] and topics() == wanted
+        assert not subscriptions.subscriptions(client, "telegraf-localhost", dict.fromkeys(wanted, 1), exclusive=True, check=False).changed
+    device = devices.Device("d-1", iter(()), lambda number: number)
+    device.connect(pipeline.broker.port)
+    device.socket.setblocking(True)
+    device.socket.sendall(devices._packet(0x32, devices._text("sensor/later/d-1") + b'\x00\x01{"value": 42}'))
+    assert device.socket.recv(4)[:1] == b"\x40"
+    device.socket.close()
+    pipeline.until(lambda: pipeline.client.influxql("SELECT value FROM later", "iotdata"), 30, "the new profile's reading did not come")
+    assert pipeline.client.influxql("SELECT value FROM later", "iotdata")[0]["value"] == 42
