@@ -5,7 +5,7 @@
 
 It runs on the gateway, once a minute by a timer of systemd, with the standard library alone:
 
-    python3 -m edgestack_uplink._influxdb.uplink /etc/edgestack/influxdb/uplink.json
+    python3 -m edgestack_uplink /etc/edgestack/uplink/settings.json
 
 What it writes goes into the replicated bucket, and so it also wakes a queue that waits: after ten failures InfluxDB tries again only at
 the next write, or after a quarter of an hour.
@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 import time
 import typing as t
 
@@ -186,18 +185,12 @@ def _store(local: Client, org_id: str, settings: Settings, lines: list[str]) -> 
     local.transport.request("POST", "/api/v2/write", query=query, body="\n".join(lines), retry=True)
 
 
-def main(arguments: t.Sequence[str]) -> int:
+def main(arguments: t.Sequence[str]) -> tuple[int, str]:
+    """The program: its exit code and what it says, to be printed by whoever starts it."""
     if len(arguments) != 2:
-        print(f"usage: {arguments[0]} SETTINGS.json", file=sys.stderr)
-        return 2
+        return 2, f"usage: {arguments[0]} SETTINGS.json"
     try:
         report = run(Settings.read(arguments[1]), time.time())
     except (Fault, Refused, OSError) as error:
-        print(f"the uplink could not be looked at: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(report, sort_keys=True))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+        return 1, f"the uplink could not be looked at: {error}"
+    return 0, json.dumps(report, sort_keys=True)

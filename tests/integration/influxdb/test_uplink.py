@@ -136,7 +136,7 @@ class Gateway:
         """What the timer starts, as it is installed: the host's own Python, the standard library alone."""
         done = subprocess.run(
             ["/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable, "-I", "-c"]
-            + ["import sys, runpy; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('edgestack_uplink._influxdb.uplink', run_name='__main__')"]
+            + ["import sys, runpy; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('edgestack_uplink', run_name='__main__')"]
             + [str(self.directory / "home"), str(self.settings)],
             capture_output=True,
             text=True,

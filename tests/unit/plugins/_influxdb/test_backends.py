@@ -348,13 +348,16 @@ def test_a_broken_state_begins_anew(tmp_path, text):
     assert uplink.State.read(str(tmp_path / "state")) == state
 
 
-def test_the_programs_ending(tmp_path, sides, capsys):
+def test_the_programs_ending(tmp_path, sides):
     settings(tmp_path)
     path = str(tmp_path / "settings.json")
-    assert uplink.main(["uplink", path]) == 0 and json.loads(capsys.readouterr().out)["blocked"] == []
-    assert uplink.main(["uplink"]) == 2 and "usage" in capsys.readouterr().err
+    code, text = uplink.main(["uplink", path])
+    assert code == 0 and json.loads(text)["blocked"] == []
+    code, text = uplink.main(["uplink"])
+    assert code == 2 and "usage" in text
     (tmp_path / "settings.json").write_text('{"unknown": 1}')
-    assert uplink.main(["uplink", path]) == 1 and "cannot use" in capsys.readouterr().err
+    code, text = uplink.main(["uplink", path])
+    assert code == 1 and "cannot use" in text
 
 
 def test_the_connection_takes_its_token_from_the_file(tmp_path):
