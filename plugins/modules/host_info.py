@@ -67,6 +67,10 @@ free_disk_mb:
   description: Free space below /var/lib, in MiB.
   returned: always
   type: int
+disk_mb:
+  description: Size of the file system of /var/lib, in MiB.
+  returned: always
+  type: int
 time:
   description: The host's clock, seconds since 1970 in UTC.
   returned: always
@@ -123,6 +127,7 @@ def main() -> None:
         codename=release.get("VERSION_CODENAME", ""),
         memory_mb=facts.memory_mb(),
         free_disk_mb=facts.free_disk_mb(),
+        disk_mb=facts.disk_mb(),
         time=time.time(),
         listeners=facts.listeners(),
         users=facts.users(),

@@ -66,6 +66,12 @@ def free_disk_mb(path: str = "/var/lib") -> int:
     return info.f_bavail * info.f_frsize // 1048576
 
 
+def disk_mb(path: str = "/var/lib") -> int:
+    """Size in MiB of the file system where the components keep their data: unlike what is free, it stays the same."""
+    info = os.statvfs(path)
+    return info.f_blocks * info.f_frsize // 1048576
+
+
 _PROCESS = re.compile(r'users:\(\("(?P<name>[^"]+)"')
 _UID = re.compile(r"\buid:(?P<uid>\d+)")
 

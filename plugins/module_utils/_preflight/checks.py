@@ -176,6 +176,19 @@ def broker(host: str, members: t.Mapping[str, t.Collection[str]], listener: str,
     return out
 
 
+def sites(host: str, brokers: t.Mapping[str, str]) -> list[Finding]:
+    """A host whose devices another broker has as well: they could be told of one of them only. brokers: site by host."""
+    others = sorted(other for other, site in brokers.items() if other != host and site == brokers.get(host))
+    if not others:
+        return []
+    return [
+        Finding(
+            f"{host} and {', '.join(others)} are brokers of the same site ({brokers[host]}): a device can have one broker",
+            "Do: set iot_site of one of them to another name, and site of the devices there, or keep one host in the group emqx",
+        )
+    ]
+
+
 def version_tuple(text: str) -> tuple[int, ...]:
     """Numbers of a version: "5.8.9" -> (5, 8, 9)."""
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3])

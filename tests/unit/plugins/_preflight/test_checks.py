@@ -64,6 +64,12 @@ def test_groups():
     assert checks.groups({}) == []
 
 
+def test_a_device_has_one_broker():
+    assert checks.sites("a", {"a": "main", "b": "river"}) == []
+    (finding,) = checks.sites("a", {"a": "main", "b": "main", "c": "river"})
+    assert finding.what.startswith("a and b are brokers of the same site (main)")
+
+
 @pytest.mark.parametrize(
     ("version", "nodes", "licensed", "refused"),
     [
