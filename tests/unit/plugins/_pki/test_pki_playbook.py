@@ -145,7 +145,7 @@ def test_the_whole_life(site):
     assert site.tree() == after
 
     output = site.run("--check", "--diff", "-vvv", token="t0ken-that-nobody-sees", names=["new.example"], mode="0600")
-    assert site.changed(output) == [1, 1] and "its names are DNS:one" in output
+    assert site.changed(output) == [1, 1] and "SAN changed: it has DNS:one" in output
     assert site.tree() == after
     output = site.run("--diff", "-vvv", token="another-t0ken", names=["new.example"], mode="0600")
     site.nothing_private_in(output)
