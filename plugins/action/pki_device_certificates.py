@@ -10,7 +10,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.edgestack.iot.plugins.module_utils._devices import commands, source
+from ansible_collections.edgestack.iot.plugins.module_utils._devices import revocations, source
 from ansible_collections.edgestack.iot.plugins.module_utils._devices.source import DevicesError
 from ansible_collections.edgestack.iot.plugins.module_utils._pki import arguments, batch, inspect, request
 from ansible_collections.edgestack.iot.plugins.module_utils._pki.authority import Authority
@@ -76,7 +76,7 @@ class ActionModule(ActionBase):
         if params["devices_file"]:
             entries += source.load_devices(_controller.directory_of(self._loader, params["devices_file"]))
         directory = _controller.directory_of(self._loader, params["path"])
-        devices = batch.devices_of(commands.applied(entries, directory), params["key_type"])
+        devices = batch.devices_of(revocations.applied_to_entries(entries, directory), params["key_type"])
         authority = Authority(_controller.directory_of(self._loader, params["authority_dir"]))
         work = batch.Batch(directory, authority, template, inspect.utc_now())
         return work.run(devices.present, str(params["passphrase"] or ""), bool(self._task.check_mode), devices.revoked), directory

@@ -239,17 +239,17 @@ def test_files(tmp_path):
 def test_passwords(tmp_path):
     directory = str(tmp_path / "devices")
     predicted = _devices.Passwords(directory, check=True)
-    assert predicted.of("dev-1") and predicted.made == ["dev-1"] and predicted.salt_key()
+    assert predicted.of("dev-1") and predicted.made == ["dev-1"] and predicted.hasher().key
     assert not os.path.exists(directory)
     first = _devices.Passwords(directory, check=False)
     with first.lock():
-        password, key = first.of("dev-1"), first.salt_key()
+        password, key = first.of("dev-1"), first.hasher().key
         first.flush()
     path = os.path.join(directory, "dev-1", "password")
     assert len(password) >= 32 and first.made == ["dev-1"]
     assert os.stat(path).st_mode & 0o777 == 0o600 and os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
     again = _devices.Passwords(directory, check=False)
-    assert (again.of("dev-1"), again.salt_key(), again.made) == (password, key, [])
+    assert (again.of("dev-1"), again.hasher().key, again.made) == (password, key, [])
     assert again.of("dev-2") != password
     for content in (b"short\n", b"long enough but\ntwo lines of it", b"\xff" * 30):
         with open(path, "wb") as file:
