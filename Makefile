@@ -54,7 +54,10 @@ test-unit: venv ## pytest with branch coverage of module_utils
 test-sanity: venv ## ansible-test sanity
 	tests/sanity
 
+bench: venv ## benchmarks, beside the peers (BENCH=devices runs one part)
+	python tests/bench/run.py
+
 docs: venv ## the roles' README files, from their argument_specs
 	python tests/role_readmes.py
 
-.PHONY: help venv lab clean test test-lint test-unit test-sanity docs
+.PHONY: help venv lab clean test test-lint test-unit test-sanity bench docs

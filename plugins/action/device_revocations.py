@@ -32,8 +32,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(None, task_vars)
         _dummy, params = self.validate_argument_spec(argument_spec=copy.deepcopy(ARGUMENT_SPEC))
+        began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         try:
-            changes, record = self._note(params)
+            changes, record = self._note(params, began)
         except DevicesError as error:
             raise AnsibleActionFail(str(error)) from None
         except OSError as error:
@@ -46,18 +47,19 @@ class ActionModule(ActionBase):
             by_command=sorted(record.revoked),
             diff={"before": "", "after": "".join(f"{text}\n" for text in changes[:1000])},
         )
-        result["warnings"] = [f"{one['broker']} has not been told yet that {one['device']} is revoked (since {one['since']})" for one in pending[:20]]
-        if len(pending) > 20:
-            result["warnings"].append(f"and {len(pending) - 20} more revocations are pending")
+        # What is noted just now is what this run is about to do.
+        old = [one for one in pending if one["since"] < began]
+        result["warnings"] = [f"{one['broker']} has not been told yet that {one['device']} is revoked (since {one['since']})" for one in old[:20]]
+        if len(old) > 20:
+            result["warnings"].append(f"and {len(old) - 20} more revocations are pending")
         if pending and params["fail_pending"]:
             brokers = sorted({one["broker"] for one in pending})
             result["failed"] = True
             result["msg"] = f"{len(pending)} revocations are pending on {', '.join(brokers)}: run playbooks/devices.yml when they can be reached"
         return result
 
-    def _note(self, params: dict[str, t.Any]) -> tuple[list[str], revocations.Record]:
+    def _note(self, params: dict[str, t.Any], now: str) -> tuple[list[str], revocations.Record]:
         directory = _controller.directory_of(self._loader, params["path"])
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         devices, _profiles = _devices.read_all(self._loader, {**params, "path": None})
         known = {device.id for device in devices}
 

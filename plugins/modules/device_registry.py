@@ -116,7 +116,7 @@ options:
       - How many hours the password before a rotation works beside the new one. With V(0), only the new one works.
       - The old one stands in the table C(mqtt_user_previous) with its end, C(valid_until). Which of the two was sent, the authenticator's
         query has to find out with C(${password}), and EMQX logs the parameters of a query that fails. So it is off by default, goes
-        with V(sha256) only, and the role M(edgestack.iot.emqx#role) has such a query only while C(devices_password_grace) is set.
+        with V(sha256) only, and the role C(edgestack.iot.emqx) has such a query only while C(devices_password_grace) is set.
     type: float
     default: 0
   rotate:

@@ -52,6 +52,7 @@ def test_defaults_are_filled_in():
         "qos": 1,
         "payload": {"format": "json", "time": "arrival"},
         "measurement": "probe",
+        "bundle": ["python"],
         "fields": [{"name": "value", "path": "value", "type": "float", "label": "value", "unit": ""}],
     }
     timed = profiles.complete("probe", changed(payload={"time": "payload"}))
@@ -69,6 +70,8 @@ def test_a_good_profile():
     [
         ([], "is no dictionary"),
         (changed(colour="blue"), "unknown colour"),
+        (changed(bundle=["windows"]), "is no list of arduino"),
+        (changed(bundle="python"), "is no list of arduino"),
         (changed(topics=None), "topics"),
         (changed(topics={"publish": "x"}), "is no list"),
         (changed(topics={"write": []}), "topics"),

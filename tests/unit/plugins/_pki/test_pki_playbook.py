@@ -177,7 +177,7 @@ def test_mistakes_are_explained_and_change_nothing(site):
         ({"mode": "u=rw"}, "write it in octal"),
         ({"pki_adopt_certificate": "nowhere.pem", "pki_adopt_key": "nowhere.key"}, "nowhere.pem can't be read"),
         ({"pki_adopt_certificate": "pki/ca.pem"}, "required together"),
-        ({"devices_file": "nowhere.yml"}, "nowhere.yml can't be read"),
+        ({"devices_file": "nowhere.yml"}, "nowhere.yml: No such file"),
         ({"devices_file": "play.yml"}, "has no id"),
         ({"devices_file": "inventory.yml"}, "no list of devices"),
     ):
