@@ -8,7 +8,6 @@ import copy
 import time
 import typing as t
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.edgestack.iot.plugins.module_utils._devices import revocations
@@ -36,9 +35,10 @@ class ActionModule(ActionBase):
         try:
             changes, record = self._note(params, began)
         except DevicesError as error:
-            raise AnsibleActionFail(str(error)) from None
+            # Returned, not raised, so that verify.yml can go on.
+            return result | {"failed": True, "msg": str(error)}
         except OSError as error:
-            raise AnsibleActionFail(f"cannot write {error.filename}: {error.strerror}") from None
+            return result | {"failed": True, "msg": f"cannot write {error.filename}: {error.strerror}"}
         pending = record.waiting(params["brokers"])
         result.update(
             changed=bool(changes),

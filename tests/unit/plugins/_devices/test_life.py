@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import os
@@ -14,8 +15,10 @@ import types
 
 import pytest
 
-from ansible_collections.edgestack.iot.plugins.module_utils._devices import broker, hashing, registry, revocations
+from ansible_collections.edgestack.iot.plugins.module_utils._devices import broker, hashing, registry, revocations, state
 from ansible_collections.edgestack.iot.plugins.module_utils._devices.source import DevicesError
+from ansible_collections.edgestack.iot.plugins.module_utils._pki import authority, inspect, request
+from ansible_collections.edgestack.iot.plugins.module_utils._pki.model import Wanted
 from ansible_collections.edgestack.iot.plugins.plugin_utils import _devices
 
 KEY = b"k" * 32
@@ -231,6 +234,30 @@ def test_a_killed_run_leaves_the_record_as_it_was(tmp_path):
         record.revoked.clear()
         raise KeyboardInterrupt
     assert json.loads((tmp_path / revocations.FILE).read_text())["revoked"] == {"a": "T1"}
+
+
+# How devices stand
+
+
+def test_how_devices_stand(tmp_path):
+    ca = authority.Authority(str(tmp_path / "pki"))
+    now = inspect.utc_now()
+    ca.ensure(authority.WantedAuthority("Test CA"), "a-passphrase", now)
+    csr = request.make_request(request.generate_key("ecdsa_p256"), "x")
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "device.pem").write_bytes(ca.sign_request(Wanted.checked("a", profile="client", valid_days=100), csr, "a-passphrase", now))
+    (tmp_path / "b" / "device.pem").write_text("nothing of the kind")
+    (tmp_path / "a" / "password").write_text("x")
+    os.utime(tmp_path / "a" / "password", (NOW, NOW))
+    waiting = [{"device": "b", "broker": "centre", "since": "T1"}]
+    rows = [state.row(one, str(tmp_path / one.id), waiting, NOW + 1) for one in (device("a"), device("b", state="revoked"), device("c", auth="password"))]
+    ends = (now + datetime.timedelta(days=100)).strftime("%Y-%m-%d")
+    assert [one["certificate_ends"] for one in rows] == [ends, "damaged", ""]
+    assert [one["password_made"] for one in rows] == ["2027-01-15", "", ""] and [one["pending"] for one in rows] == [[], ["centre"], []]
+    lines = state.table(rows, 9).splitlines()
+    assert lines[0].split() == ["id", "profile", "site", "auth", "state", "certificate", "ends", "password", "made", "pending"]
+    assert lines[2].endswith("centre") and lines[-1] == "and 6 more"
 
 
 # What a broker is told

@@ -221,8 +221,11 @@ def test_files(tmp_path):
     assert (found[1].site, found[1].auth, found[1].state) == ("north", "password", "revoked")
     listed.write_text("")
     assert registry.read([], str(listed), KNOWN) == []
-    listed.write_text("a: 1")
+    listed.write_text("devices:")
     assert source.load_devices(str(listed)) == []
+    listed.write_text("a: 1")
+    with pytest.raises(DevicesError, match="no list"):
+        source.load_devices(str(listed))
     listed.write_text("devices: 7")
     with pytest.raises(DevicesError, match="has no list"):
         source.load_devices(str(listed))
