@@ -62,9 +62,11 @@ class ActionModule(ActionBase):
         before = revocation.read(authority.crl_path)
         serials, issuers = revocation.expected(authority, now)
         serials = sorted({*serials, *(str(record["serial"]) for record in records)})
-        # A list that is only younger is no change: otherwise every run would have one.
         changed = bool(records) or before.serials != serials or before.issuers != issuers
-        after = before if check else revocation.renew(authority, str(params["passphrase"] or ""), now, params["valid_days"])
+        left = before.days_left(now)
+        # One of today is as good as another. That a list is only younger is no change: otherwise every day would have one.
+        current = not changed and left is not None and left >= params["valid_days"] - 1
+        after = before if check or current else revocation.renew(authority, str(params["passphrase"] or ""), now, params["valid_days"])
         return {
             "changed": changed,
             "path": authority.crl_path,

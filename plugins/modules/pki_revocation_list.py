@@ -15,7 +15,8 @@ description:
   - Records certificates as revoked in the authority's index, and signs C(crl.pem) in its directory, in PEM, one list after the other for
     every generation that is trusted.
   - The list is an addition. What refuses a revoked device at once are its rows in the broker's database (M(edgestack.iot.device_registry)).
-  - A list that is not made anew locks everyone out when it ends. So every run makes it anew, and the result says how many days are left.
+  - A list that is not made anew locks everyone out when it ends. So every run makes it anew that finds one of yesterday or before, and
+    the result says how many days are left.
   - A revocation can't be taken back. A device that is present again gets a new key and certificate.
   - Runs in the controller's process only.
 extends_documentation_fragment:
@@ -30,7 +31,7 @@ attributes:
   idempotent:
     support: full
     details:
-      - Every run signs a list with a later end. It is a change only when other certificates or authorities are in it.
+      - A list that is signed again with a later end is a change only when other certificates or authorities are in it.
 options:
   valid_days:
     description: How long the list is valid.

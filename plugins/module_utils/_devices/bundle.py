@@ -111,10 +111,10 @@ def files(
 
 # For firmware. Each takes what device.json says, and makes a name, a text and a mode, or nothing where it cannot be.
 
-_Made = tuple[str, str, int] | None
+_Made = tuple[str, str, int]
 
 
-def _tasmota(told: dict[str, t.Any], _profile: Profile, password: str, _material: Material) -> _Made:
+def _tasmota(told: dict[str, t.Any], _profile: Profile, password: str, _material: Material) -> _Made | None:
     """To be pasted into Tasmota's console. Its stock builds know no client certificates."""
     if "key_file" in told:
         return None
