@@ -238,3 +238,14 @@ def test_one_authority_follows_another(site):
     assert answer(old) == "tls"
     assert works(directory("stays"))
     assert "changed=0" in site.run("site.yml")
+
+
+def test_another_hash(site):
+    """All rows and the broker's authenticator change together."""
+    site.variables["devices_password_hash"] = "pbkdf2"
+    site.run("site.yml")
+    assert works(directory("stays")) and works(directory("plug-1"))
+    wrong = copy_of("plug-1", "wrong")
+    (wrong / "password").write_text("a-password-that-was-never-its-own\n")
+    assert answer(wrong) in REFUSED
+    assert "changed=0" in site.run("site.yml")
