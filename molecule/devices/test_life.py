@@ -242,7 +242,7 @@ def test_one_authority_follows_another(site):
 
 def test_another_hash(site):
     """All rows and the broker's authenticator change together."""
-    site.variables["devices_password_hash"] = "pbkdf2"
+    site.variables["devices_password_hash"] = "pbkdf2"  # noqa: S105
     site.run("site.yml")
     assert works(directory("stays")) and works(directory("plug-1"))
     wrong = copy_of("plug-1", "wrong")
