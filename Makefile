@@ -99,7 +99,10 @@ test-artefact: venv ## the collection as users install it, by its name, on new h
 test-sanity: venv ## ansible-test sanity
 	tests/sanity
 
+bench: venv ## benchmarks, beside the peers (BENCH=devices runs one part)
+	python tests/bench/run.py
+
 docs: venv ## the roles' README files, from their argument_specs
 	python tests/role_readmes.py
 
-.PHONY: help venv lab lab-build demo clean test test-lint test-unit test-integration test-molecule test-artefact test-sanity docs
+.PHONY: help venv lab lab-build demo clean test test-lint test-unit test-integration test-molecule test-artefact test-sanity bench docs

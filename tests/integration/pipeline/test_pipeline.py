@@ -19,7 +19,7 @@ import pytest
 from stack import devices
 from stack.pipeline import Pipeline
 
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx import subscriptions
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import subscriptions
 
 pytestmark = pytest.mark.integration
 
