@@ -8,6 +8,7 @@ import os
 import time
 
 import yaml
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.text.converters import to_text
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -78,6 +79,12 @@ class ActionModule(ActionBase):
         findings += checks.resources(host["memory_mb"], host["free_disk_mb"], components, missing)
         findings += checks.clock(host["time"], time.time())
         findings += checks.groups(members)
+        private = {name: self._value(task_vars, "iot", name) for name in ("iot_secrets_dir", "iot_pki_dir", "iot_devices_dir")}
+        findings += checks.inventory(
+            [to_text(source) for source in task_vars.get("ansible_inventory_sources") or []],
+            {name: self._loader.path_dwim(to_text(path)) for name, path in private.items()},
+            C.INVENTORY_IGNORE_PATTERNS,
+        )
         findings += checks.ports(self._ports(task_vars, components), host["listeners"])
         if "emqx" in components:
             findings += checks.broker(

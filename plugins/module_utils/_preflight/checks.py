@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 import typing as t
 
@@ -187,6 +188,34 @@ def sites(host: str, brokers: t.Mapping[str, str]) -> list[Finding]:
             "Do: set iot_site of one of them to another name, and site of the devices there, or keep one host in the group emqx",
         )
     ]
+
+
+def inventory(sources: t.Iterable[str], private: t.Mapping[str, str], ignored: t.Iterable[str]) -> list[Finding]:
+    """A directory that is given as the inventory and holds secrets: Ansible would read each of their files as names of hosts.
+
+    sources: what was given with -i. private: path on the controller by variable. ignored: Ansible's own ignore_patterns.
+    """
+    # What Ansible never looks into, whatever is configured.
+    never = re.compile("|".join([r"^\.", *ignored]))
+    out = []
+    for source in sources:
+        if not os.path.isdir(source):
+            continue
+        inside = sorted(
+            variable
+            for variable, path in private.items()
+            if not (below := os.path.relpath(os.path.realpath(path), os.path.realpath(source))).startswith(os.pardir)
+            and not any(never.search(part) for part in below.split(os.sep)[:1])
+        )
+        if inside:
+            out.append(
+                Finding(
+                    f"the inventory is the directory {source}, which holds {', '.join(inside)}: Ansible would read secrets as names of hosts",
+                    f"Do: give its file, as in -i {os.path.join(source, 'hosts.yml')}, or set ignore_patterns = ^(secrets|pki|devices|profiles)$"
+                    " in the section [inventory] of ansible.cfg",
+                )
+            )
+    return out
 
 
 def version_tuple(text: str) -> tuple[int, ...]:

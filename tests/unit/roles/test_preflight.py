@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(shutil.which("dpkg") is None, reason="preflight asks dpkg: needs a Debian")
 
 
-def run(tmp_path, groups, *, centre=None, **variables):
+def run(tmp_path, groups, *, centre=None, inventory="hosts.yml", **variables):
     (tmp_path / "hosts.yml").write_text(
         yaml.safe_dump(
             {
@@ -38,7 +38,7 @@ def run(tmp_path, groups, *, centre=None, **variables):
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_NOCOLOR": "1",
     }
-    command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "--limit", "here", "play.yml"]
+    command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", inventory, "--limit", "here", "play.yml"]
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -55,6 +55,12 @@ def test_a_broker_that_could_not_be_set_up_is_refused_at_the_start(tmp_path):
     done = run(tmp_path, ["emqx", "mysql"], mysql_port=3999, emqx_password_listener="tcp")
     assert done.returncode == 2
     assert "emqx_password_listener is tcp and emqx_password_address is empty. Do: set emqx_password_address" in done.stdout + done.stderr
+
+
+def test_a_directory_with_secrets_is_no_inventory(tmp_path):
+    done = run(tmp_path, ["mysql"], inventory=".", mysql_port=3999)
+    assert done.returncode == 2
+    assert "which holds iot_devices_dir, iot_pki_dir, iot_secrets_dir" in done.stdout + done.stderr
 
 
 def test_a_host_on_which_nothing_is_wrong_passes(tmp_path):

@@ -103,3 +103,16 @@ def test_a_broker_has_its_database_beside_it_and_its_listeners_an_address():
     (finding,) = checks.broker("centre", members, "tls", "")
     assert finding.what == "emqx_password_listener is tls and emqx_password_address is empty"
     assert checks.broker("centre", {"emqx": ["centre"], "mysql": []}, "off", "") == []
+
+
+def test_secrets_are_not_read_as_an_inventory(tmp_path):
+    private = {"iot_secrets_dir": str(tmp_path / "site" / "secrets"), "iot_pki_dir": str(tmp_path / "elsewhere")}
+    (tmp_path / "site").mkdir()
+    (finding,) = checks.inventory([str(tmp_path / "site")], private, [])
+    assert "holds iot_secrets_dir" in finding.what and f"-i {tmp_path}/site/hosts.yml" in finding.do
+    (finding,) = checks.inventory([str(tmp_path)], private, [])
+    assert "iot_pki_dir, iot_secrets_dir" in finding.what
+    assert checks.inventory([str(tmp_path / "site")], private, ["^(secrets|pki|devices|profiles)$"]) == []
+    assert checks.inventory([str(tmp_path / "site" / "hosts.yml"), "localhost,"], private, []) == []
+    hidden = {"iot_secrets_dir": str(tmp_path / "site" / ".secrets")}
+    assert checks.inventory([str(tmp_path / "site")], hidden, []) == []
