@@ -149,10 +149,10 @@ def test_rules_with_a_mistake(emqx):
 
 def test_a_client_is_thrown_out(emqx, port):
     """Seen by the client itself: its connection ends."""
+    host = urllib.parse.urlsplit(emqx.url).hostname
+    if host not in ("127.0.0.1", "localhost"):
+        pytest.skip("a listener on the loopback of a server elsewhere cannot be reached")
     assert emqx.run("emqx_listener", type="tcp", name=PREFIX, bind=f"127.0.0.1:{port}", enable_authn="false")["changed"]
-    host = urllib.parse.urlsplit(emqx.url).hostname if emqx.standin else None
-    if host is None:
-        pytest.skip("the listener of a server elsewhere cannot be reached")
     ended = threading.Event()
     device = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"{PREFIX}-1", reconnect_on_failure=False)
     device.username_pw_set(f"{PREFIX}-user", "x")
