@@ -31,14 +31,31 @@ lab: venv ## hosts to run the collection against, and the offline bundle
 	tests/lab/lab build
 	tests/lab/lab up
 
+demo: lab ## the whole stack on two hosts of the lab, with real input, and the proof that it works
+	ansible-playbook -i inventories/demo site.yml
+	tests/demo/demo.py start
+	ansible-playbook -i inventories/demo playbooks/verify.yml
+	tests/demo/show.py
+
 clean: ## everything away that the lab and the demo made
+	-tests/demo/demo.py stop
 	-tests/lab/lab clean
 	rm -rf build $(VENV)
 
 test: ## everything that CI runs
 	$(TIMED) $(MAKE) --no-print-directory test-lint
-	$(TIMED) $(MAKE) --no-print-directory test-unit
 	$(TIMED) $(MAKE) --no-print-directory test-sanity
+	$(TIMED) $(MAKE) --no-print-directory lab-build
+	$(TIMED) $(MAKE) --no-print-directory test-unit
+	$(TIMED) $(MAKE) --no-print-directory test-integration
+	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=component
+	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=default
+	$(TIMED) $(MAKE) --no-print-directory test-artefact
+
+lab-build: venv
+	tests/lab/lab engine
+	tests/lab/lab tools
+	tests/lab/lab build
 
 test-lint: venv ## yamllint, ruff, mypy, ansible-lint, documentation
 	yamllint -s .
@@ -47,14 +64,45 @@ test-lint: venv ## yamllint, ruff, mypy, ansible-lint, documentation
 	cd $(COLLECTION) && ansible-lint --offline
 	antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
 
-test-unit: venv ## pytest with branch coverage of module_utils
-	mkdir -p build
-	pytest tests/unit -m "not integration" --cov --cov-report=term
+test-unit: venv build/app/.ready ## what needs no server: the collection, the demo, and the app by Streamlit's own AppTest
+	pytest tests/unit --ignore tests/unit/app --cov --cov-report= --cov-fail-under=0
+	build/app/bin/python -m pytest tests/unit/app
+
+# The app's requirements are pinned for its hosts, not for the controller: an environment of its own.
+build/app/.ready: roles/streamlit/files/requirements.txt tests/venv
+	tests/venv build/app roles/streamlit/files/requirements.txt
+	build/app/bin/python -m pip install --quiet --disable-pip-version-check pytest==9.2.0
+	touch $@
+
+# Branch coverage of module_utils counts what the unit tests ran just before, and what runs against the real servers.
+test-integration: venv ## the modules against real servers (EMQX_URL=..., INFLUXDB_URL=...; else the lab's), and the lab itself
+	pytest tests/integration $(if $(EMQX_URL)$(INFLUXDB_URL),,tests/lab --cov --cov-append --cov-report=term)
+
+test-molecule: venv ## one scenario: SCENARIO=default
+	EDGESTACK_BASE_IMAGE="$$(tests/lab/lab image | tail -1)" molecule test --scenario-name $(or $(SCENARIO),default)
+
+# Everything that Ansible can print is printed, into logs that must hold no secret.
+test-artefact: venv ## the collection as users install it, by its name, on new hosts, and no secret in its output
+	rm -rf build/artefact build/installed
+	ansible-galaxy collection build --output-path build/installed .
+	ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/installed ansible-galaxy collection install --offline --no-deps build/installed/*.tar.gz
+	tests/lab/lab up --fresh --lab artefact
+	export ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/installed EDGESTACK_LAB=artefact && \
+	    for book in site verify; do \
+	        ansible-playbook -i inventories/demo -vvv --diff edgestack.iot.$$book >build/installed/$$book.log 2>&1 || \
+	            { tail -n 40 build/installed/$$book.log; exit 1; }; \
+	        tail -n 4 build/installed/$$book.log; \
+	    done
+	python tests/no_secrets.py build/artefact build/installed/site.log build/installed/verify.log
+	tests/lab/lab down --lab artefact
 
 test-sanity: venv ## ansible-test sanity
 	tests/sanity
 
+bench: venv ## benchmarks, beside the peers (BENCH=devices runs one part)
+	python tests/bench/run.py
+
 docs: venv ## the roles' README files, from their argument_specs
 	python tests/role_readmes.py
 
-.PHONY: help venv lab clean test test-lint test-unit test-sanity docs
+.PHONY: help venv lab lab-build demo clean test test-lint test-unit test-integration test-molecule test-artefact test-sanity bench docs

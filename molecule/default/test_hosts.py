@@ -20,7 +20,7 @@ UNITS = {
 }
 # Ports that may be reached from other hosts; everything else listens on loopback.
 OPEN = {
-    "centre": {22, 8883, 8086, 3000},
+    "centre": {22, 8883, 1884, 8086, 3000},
     "gateway-1": {22},
 }
 EXPOSURE_LIMIT = 3.0

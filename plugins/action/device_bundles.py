@@ -65,15 +65,43 @@ class ActionModule(ActionBase):
         present = [device for device in devices if device.state == "present"]
         with contextlib.nullcontext() if check else passwords.lock():
             for device in present:
-                wanted = bundle.files(device, profiles[device.profile], broker, passwords.of(device.id))
+                folder = os.path.join(directory, device.id)
+                material = self._material(folder, authority)
+                wanted = bundle.files(device, profiles[device.profile], broker, passwords.of(device.id), material)
                 if device.auth == "password" and broker.password_tls and authority is not None:
                     wanted["ca.pem"] = (authority, files.PUBLIC_MODE)
-                written = self._one(os.path.join(directory, device.id), wanted, check)
+                written = self._one(folder, wanted, check)
+                # What another profile, or another way to connect, had.
+                written += self._remove(folder, [name for name in bundle.NAMES if name not in wanted], check)
                 if written:
                     changed[device.id] = written
+            for device in devices:
+                # A revoked device's bundle has its password in it.
+                if device.state == "revoked":
+                    removed = self._remove(os.path.join(directory, device.id), bundle.NAMES, check)
+                    if removed:
+                        changed[device.id] = removed
             if changed and not check:
                 files.sync_filesystem(directory)
         return len(present), changed
+
+    @staticmethod
+    def _material(folder: str, authority: bytes | None) -> bundle.Material:
+        def text(name: str) -> str:
+            return (files.read_optional(os.path.join(folder, name)) or b"").decode()
+
+        return bundle.Material(text("ca.pem") or (authority or b"").decode(), text("device.pem"), text("device.key"))
+
+    @staticmethod
+    def _remove(folder: str, names: t.Iterable[str], check: bool) -> list[str]:
+        removed = []
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.lexists(path):
+                removed.append(f"{name} removed")
+                if not check:
+                    os.unlink(path)
+        return removed
 
     @staticmethod
     def _one(folder: str, wanted: dict[str, tuple[bytes, int]], check: bool) -> list[str]:

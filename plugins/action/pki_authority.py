@@ -26,6 +26,12 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "adopt_certificate": {"type": "path"},
     "adopt_key": {"type": "path"},
     "adopt_passphrase": {"type": "str", "no_log": True},
+    "intermediate": {"type": "bool", "default": False},
+    "path_length": {"type": "int"},
+    "permitted_names": {"type": "list", "elements": "str", "default": []},
+    "excluded_names": {"type": "list", "elements": "str", "default": []},
+    "generation": {"type": "int", "default": 1},
+    "retire": {"type": "int", "default": 0},
 }
 
 
@@ -54,6 +60,12 @@ class ActionModule(ActionBase):
             params["key_type"],
             params["valid_days"],
             adoption,
+            params["intermediate"],
+            params["path_length"],
+            tuple(params["permitted_names"]),
+            tuple(params["excluded_names"]),
+            params["generation"],
+            params["retire"],
         )
         directory = _controller.directory_of(self._loader, params["path"])
         try:
@@ -67,6 +79,8 @@ class ActionModule(ActionBase):
             path=directory,
             reasons=outcome.reasons,
             certificate=outcome.after,
+            generation=outcome.generation,
+            trusted=outcome.trusted,
             diff={
                 "before_header": directory,
                 "after_header": directory,

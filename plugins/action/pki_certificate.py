@@ -55,10 +55,11 @@ class ActionModule(ActionBase):
         now = inspect.utc_now()
         check_mode = bool(self._task.check_mode)
         issuer = None
-        bundle = b""
+        bundle = chain = b""
+        history = inspect.History()
         if authority.exists() or not check_mode:
             issuer = authority.certificate()
-            bundle = authority.bundle()
+            bundle, chain, history = authority.bundle(), authority.chain(), authority.history()
 
         # Never the passphrase; the directory's name says nothing to the host.
         host_params = {name: params[name] for name in ARGUMENT_SPEC if name not in ("passphrase", "authority_dir")}
@@ -67,6 +68,11 @@ class ActionModule(ActionBase):
             "now": str(now.timestamp()),
             "issuer": "" if issuer is None else certificate_pem(issuer).decode(),
             "bundle": bundle.decode(),
+            "chain": chain.decode(),
+            "trusted": [certificate_pem(one).decode() for one in history.trusted],
+            "retired": [certificate_pem(one).decode() for one in history.retired],
+            # Of this name alone: others' are not this host's business.
+            "revoked": [serial for serial, record in authority.revoked().items() if record.get("subject") == wanted.subject],
         }
         found = self._on_host(host_params, task_vars)
         if found.get("failed"):

@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import copy
-import csv
-import io
 import typing as t
 
-import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.edgestack.iot.plugins.module_utils._devices import revocations, source
+from ansible_collections.edgestack.iot.plugins.module_utils._devices.source import DevicesError
 from ansible_collections.edgestack.iot.plugins.module_utils._pki import arguments, batch, inspect, request
 from ansible_collections.edgestack.iot.plugins.module_utils._pki.authority import Authority
 from ansible_collections.edgestack.iot.plugins.module_utils._pki.model import PkiError, Wanted
@@ -30,33 +29,6 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 }
 
 
-def read_devices(path: str) -> list[t.Any]:
-    """YAML, JSON or CSV.
-
-    :raises PkiError: when it can't be read, or has no list of devices in it
-    """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            text = stream.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PkiError(f"the devices' file {path} can't be read: {error}") from None
-    if path.lower().endswith(".csv"):
-        return list(csv.DictReader(io.StringIO(text)))
-    # Ten thousand devices take seconds without libyaml.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        data = yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader, either way
-    except yaml.YAMLError as error:
-        raise PkiError(f"the devices' file {path} is neither YAML nor JSON: {error}") from None
-    if isinstance(data, dict):
-        data = data.get("devices", data.get("iot_devices"))
-    if data is None and not text.strip():
-        return []
-    if not isinstance(data, list):
-        raise PkiError(f"the devices' file {path} has no list of devices in it")
-    return data
-
-
 class ActionModule(ActionBase):
     """Runs in the controller's process only."""
 
@@ -69,19 +41,21 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("Python's cryptography is needed on the controller")
         try:
             outcome, directory = self._run(params)
-        except PkiError as error:
+        except (DevicesError, PkiError) as error:
             raise AnsibleActionFail(str(error)) from None
         changed = [*outcome.issued, *outcome.adjusted]
         shown = [{"id": one.device.id, "reasons": list(one.reasons or one.changes)} for one in changed[: max(0, params["show"])]]
         lines = [f"{one['id']}: {'; '.join(one['reasons'])}\n" for one in shown]
         if len(changed) > len(shown):
             lines.append(f"and {len(changed) - len(shown)} more\n")
+        lines += [f"{name}: its certificates are recorded as revoked\n" for name in outcome.revoked[: max(0, params["show"])]]
         result.update(
             changed=outcome.changed,
             path=directory,
             total=outcome.total,
             issued=len(outcome.issued),
             adjusted=len(outcome.adjusted),
+            revoked=outcome.revoked[: max(0, params["show"])],
             devices=shown,
             diff={"before_header": directory, "after_header": directory, "before": "", "after": "".join(lines)},
         )
@@ -100,9 +74,9 @@ class ActionModule(ActionBase):
         )
         entries = list(params["devices"])
         if params["devices_file"]:
-            entries += read_devices(_controller.directory_of(self._loader, params["devices_file"]))
-        devices = batch.devices_of(entries, params["key_type"])
+            entries += source.load_devices(_controller.directory_of(self._loader, params["devices_file"]))
         directory = _controller.directory_of(self._loader, params["path"])
+        devices = batch.devices_of(revocations.applied_to_entries(entries, directory), params["key_type"])
         authority = Authority(_controller.directory_of(self._loader, params["authority_dir"]))
         work = batch.Batch(directory, authority, template, inspect.utc_now())
-        return work.run(devices, str(params["passphrase"] or ""), bool(self._task.check_mode)), directory
+        return work.run(devices.present, str(params["passphrase"] or ""), bool(self._task.check_mode), devices.revoked), directory

@@ -10,9 +10,12 @@ import time
 import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.text.converters import to_text
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.edgestack.iot.plugins.module_utils._preflight import checks
+from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import duration
+from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Refused
+from ansible_collections.edgestack.iot.plugins.module_utils._preflight import checks, outage
 
 _ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
 
@@ -77,11 +80,42 @@ class ActionModule(ActionBase):
         findings += checks.groups(members)
         findings += checks.ports(self._ports(task_vars, components), host["listeners"])
         if "emqx" in components:
+            findings += checks.broker(
+                task_vars["inventory_hostname"],
+                members,
+                to_text(self._value(task_vars, "emqx", "emqx_password_listener")),
+                to_text(self._value(task_vars, "emqx", "emqx_password_address")),
+            )
             findings += checks.emqx(
                 to_text(self._value(task_vars, "emqx", "emqx_version")),
                 len(members.get("emqx", [])),
                 bool(self._value(task_vars, "emqx", "emqx_license_key")),
             )
+            findings += checks.sites(task_vars["inventory_hostname"], self._sites(task_vars, members["emqx"]))
+        return findings + self._outage(task_vars, components, host)
+
+    def _sites(self, task_vars, brokers):
+        """The site of each broker, from the inventory."""
+        hostvars = task_vars.get("hostvars") or {}
+        default = _load("iot", "defaults", "main.yml")["iot_site"]
+        return {name: to_text(self._templar.template(hostvars[name].get("iot_site", default))) for name in brokers if name in hostvars}
+
+    def _outage(self, task_vars, components, host):
+        """Whether what comes during an outage has room here."""
+        try:
+            seconds = duration.seconds(to_text(self._value(task_vars, "iot", "iot_outage")), "iot_outage")
+            rate = float(self._value(task_vars, "iot", "iot_readings_per_second"))
+        except (Refused, TypeError, ValueError) as error:
+            return [checks.Finding(str(error), "Do: correct iot_outage or iot_readings_per_second")]
+        if seconds <= 0 or rate <= 0:
+            return [checks.Finding("iot_outage and iot_readings_per_second must be greater than 0", "Do: correct them")]
+        findings = outage.broker(seconds, rate, host["memory_mb"]) if "emqx" in components else []
+        if "influxdb" in components and boolean(self._value(task_vars, "iot", "iot_replicate"), strict=False):
+            try:
+                retention = duration.seconds(to_text(self._value(task_vars, "iot", "_iot_centre_retention")), "iot_retention")
+            except Refused as error:
+                return [*findings, checks.Finding(str(error), "Do: correct iot_retention")]
+            findings += outage.uplink(seconds, rate, host["disk_mb"], retention)
         return findings
 
     @staticmethod

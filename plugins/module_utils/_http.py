@@ -20,7 +20,9 @@ are not used (the APIs are the site's own hosts).
 from __future__ import annotations
 
 import http.client
+import io
 import json
+import os
 import select
 import socket
 import ssl
@@ -329,6 +331,7 @@ class Transport:
         retry: bool | None = None,
         accept: t.Collection[int] = (),
         absent: t.Literal[False] = False,
+        into: t.BinaryIO | None = None,
     ) -> Response: ...
 
     @t.overload
@@ -343,6 +346,7 @@ class Transport:
         retry: bool | None = None,
         accept: t.Collection[int] = (),
         absent: bool,
+        into: t.BinaryIO | None = None,
     ) -> Response | None: ...
 
     def request(
@@ -356,16 +360,18 @@ class Transport:
         retry: bool | None = None,
         accept: t.Collection[int] = (),
         absent: bool = False,
+        into: t.BinaryIO | None = None,
     ) -> Response | None:
         """Sends one request and returns its answer.
 
-        body: bytes and str go out as they are, anything else but None as JSON.
+        body: bytes and str go out as they are, an open file from its beginning, anything else but None as JSON.
         query: None values are left out, lists repeated.
         retry: None repeats what can be repeated without harm: idempotent methods after any passing failure,
         others only when for certain nothing was carried out (nothing listened, or 429). False never repeats,
         True always (the caller knows better).
         accept: error statuses that are returned instead of raised.
         absent: None is returned when the API says that the object is not there.
+        into: a file that gets the body of a good answer, whatever its size; the answer's own body is empty then.
         """
         method = method.upper()
         target = self._path + path
@@ -377,6 +383,8 @@ class Transport:
         sent = {"Accept": "application/json", **self.headers}
         if content_type:
             sent["Content-Type"] = content_type
+        if payload is not None and not isinstance(payload, bytes):
+            sent["Content-Length"] = str(os.fstat(payload.fileno()).st_size)
         sent.update(headers or {})
 
         attempt = 0
@@ -384,7 +392,7 @@ class Transport:
             attempt += 1
             wait = min(self.backoff * 2 ** (attempt - 1), MAX_WAIT)
             try:
-                response = self._attempt(method, target, url, payload, sent)
+                response = self._attempt(method, target, url, payload, sent, into)
             except Fault as fault:
                 if attempt > self.retries or not _repeatable(method, fault, retry):
                     fault.amend(attempts=attempt)
@@ -401,16 +409,29 @@ class Transport:
                 continue
             raise self._status_fault(response, attempt)
 
-    def _attempt(self, method: str, target: str, url: str, payload: bytes | None, headers: t.Mapping[str, str]) -> Response:
+    def _attempt(
+        self,
+        method: str,
+        target: str,
+        url: str,
+        payload: bytes | t.BinaryIO | None,
+        headers: t.Mapping[str, str],
+        into: t.BinaryIO | None = None,
+    ) -> Response:
         deadline = self._clock() + self.timeout
         connected = False
         try:
             connection = self._connect()
             connected = True
             self.requests += 1
+            if payload is not None and not isinstance(payload, bytes):
+                payload.seek(0)
             connection.request(method, target, body=payload, headers=dict(headers))
             answer = connection.getresponse()
-            body = self._read(answer, deadline)
+            if into is not None and 200 <= answer.status < 300:
+                body = self._save(answer, into, method, url)
+            else:
+                body = self._read(answer, deadline)
             # read1() leaves the answer open after its last byte, and an open answer blocks the connection.
             answer.close()
             if answer.will_close:
@@ -457,6 +478,20 @@ class Transport:
         if answer.length:
             raise http.client.IncompleteRead(b"".join(chunks), answer.length)
         return b"".join(chunks)
+
+    def _save(self, answer: http.client.HTTPResponse, into: t.BinaryIO, method: str, url: str) -> bytes:
+        """The body into a file. Each piece has to come in time, the whole may take as long as it takes."""
+        into.seek(0)
+        into.truncate()
+        while chunk := answer.read1(1048576):
+            try:
+                into.write(chunk)
+            except OSError as error:
+                self.close()
+                raise self._fault("request", method, url, f"the answer cannot be written: {error.strerror}", hint="Free space there") from error
+        if answer.length:
+            raise http.client.IncompleteRead(b"", answer.length)
+        return b""
 
     def _network_fault(self, method: str, url: str, error: Exception, connected: bool) -> Fault:
         where = self._unix_socket or f"{self._host}:{self._port}"
@@ -569,9 +604,11 @@ class Transport:
         )
 
 
-def _encode(body: t.Any) -> tuple[bytes | None, str]:
+def _encode(body: t.Any) -> tuple[bytes | t.BinaryIO | None, str]:
     if body is None:
         return None, ""
+    if isinstance(body, io.IOBase):
+        return t.cast("t.BinaryIO", body), "application/octet-stream"
     if isinstance(body, bytes):
         return body, "application/octet-stream"
     if isinstance(body, str):

@@ -14,6 +14,10 @@ author: edgestack.iot contributors (@edgestack-iot)
 description:
   - Writes into each device's directory how it connects. C(device.json) is for programs (server, port, topics, client id, names of the
     files with key, certificate and password), C(publish.sh) and C(mosquitto_pub) are for trying it with the program of that name.
+  - What is to be pasted or flashed comes from the profile's C(bundle), a list of C(tasmota) (C(tasmota.txt), a backlog for its console; not
+    for devices with certificates, which its stock builds do not know), C(esphome) (C(esphome.yaml)), C(arduino) (C(edgestack_device.h)) and
+    C(python) (C(publish.py)).
+  - Of revoked devices, these files are removed.
   - Keys and certificates come from M(edgestack.iot.pki_device_certificates), passwords from M(edgestack.iot.device_registry).
   - Runs in the controller's process only.
 extends_documentation_fragment:

@@ -67,6 +67,10 @@ free_disk_mb:
   description: Free space below /var/lib, in MiB.
   returned: always
   type: int
+disk_mb:
+  description: Size of the file system of /var/lib, in MiB.
+  returned: always
+  type: int
 time:
   description: The host's clock, seconds since 1970 in UTC.
   returned: always
@@ -89,6 +93,16 @@ listeners:
     user:
       description: The user that it runs as.
       type: str
+users:
+  description: Names of the host's users.
+  returned: always
+  type: list
+  elements: str
+whole:
+  description: Directories below C(/opt/edgestack) that were filled to the end, such as virtual environments.
+  returned: always
+  type: list
+  elements: str
 packages:
   description: Versions of the installed Debian packages by name.
   returned: always
@@ -113,8 +127,11 @@ def main() -> None:
         codename=release.get("VERSION_CODENAME", ""),
         memory_mb=facts.memory_mb(),
         free_disk_mb=facts.free_disk_mb(),
+        disk_mb=facts.disk_mb(),
         time=time.time(),
         listeners=facts.listeners(),
+        users=facts.users(),
+        whole=facts.whole(),
         packages=facts.packages(),
     )
 

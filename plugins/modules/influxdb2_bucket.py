@@ -45,6 +45,10 @@ options:
       description:
         description: What it is for.
         type: str
+      schema_type:
+        description: Whether columns must be declared first. The open-source InfluxDB has V(implicit) only; it cannot be changed later.
+        type: str
+        choices: [implicit, explicit]
   name:
     description: The bucket's name.
     type: str
@@ -62,6 +66,10 @@ options:
   description:
     description: What it is for.
     type: str
+  schema_type:
+    description: Whether columns must be declared first. The open-source InfluxDB has V(implicit) only; it cannot be changed later.
+    type: str
+    choices: [implicit, explicit]
 """
 
 EXAMPLES = r"""
@@ -83,7 +91,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 buckets:
-  description: The buckets that are there, with name, id, description, retention and shard_duration. Check mode has what was there.
+  description: The buckets that are there, with name, id, description, retention, shard_duration and schema_type. Check mode has what was there.
   returned: success
   type: list
   elements: dict
@@ -111,6 +119,7 @@ def main() -> None:
         "retention": {"type": "str"},
         "shard_duration": {"type": "str"},
         "description": {"type": "str"},
+        "schema_type": {"type": "str", "choices": ["implicit", "explicit"]},
     }
     module = AnsibleModule(
         argument_spec={
@@ -127,6 +136,7 @@ def main() -> None:
             ("buckets", "retention"),
             ("buckets", "shard_duration"),
             ("buckets", "description"),
+            ("buckets", "schema_type"),
         ],
         required_one_of=[("token", "token_file"), ("buckets", "name")],
     )
@@ -139,6 +149,7 @@ def main() -> None:
                 retention=item["retention"],
                 shard_duration=item["shard_duration"],
                 description=item["description"],
+                schema_type=item["schema_type"],
                 present=item["state"] == "present",
             )
             for item in items(params, "buckets", ("name", *one), "name")

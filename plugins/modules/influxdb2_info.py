@@ -12,7 +12,8 @@ short_description: What an InfluxDB 2 is and has
 version_added: "0.1.0"
 author: edgestack.iot contributors (@edgestack-iot)
 description:
-  - Version and health, and on request buckets, tokens (never their values) and InfluxQL mappings of an organization.
+  - Version and health, and on request what an organization has, never the values of tokens or passwords.
+  - What the token may not see is not listed.
 extends_documentation_fragment:
   - edgestack.iot.influxdb2
   - edgestack.iot.attributes
@@ -25,7 +26,7 @@ options:
     description: What to list besides version and health, which need no token.
     type: list
     elements: str
-    choices: [buckets, tokens, mappings]
+    choices: [buckets, tokens, mappings, users, v1_users, tasks, remotes, replications]
     default: []
 """
 
@@ -60,7 +61,7 @@ organization_id:
   returned: when O(gather) is not empty
   type: str
 buckets:
-  description: Buckets with name, id, type, description, retention and shard_duration.
+  description: Buckets with name, id, type, description, retention, shard_duration and schema_type.
   returned: when O(gather) has V(buckets)
   type: list
   elements: dict
@@ -74,6 +75,31 @@ mappings:
   returned: when O(gather) has V(mappings)
   type: list
   elements: dict
+users:
+  description: Users of the whole server, with name, id and status.
+  returned: when O(gather) has V(users)
+  type: list
+  elements: dict
+v1_users:
+  description: User names of InfluxDB 1's API, with username, id, description, permissions and status.
+  returned: when O(gather) has V(v1_users)
+  type: list
+  elements: dict
+tasks:
+  description: Tasks with name, id, status, description, flux, lastRunStatus and lastRunError.
+  returned: when O(gather) has V(tasks)
+  type: list
+  elements: dict
+remotes:
+  description: Connections to other InfluxDBs, as M(edgestack.iot.influxdb2_remote) returns them.
+  returned: when O(gather) has V(remotes)
+  type: list
+  elements: dict
+replications:
+  description: Replications, as M(edgestack.iot.influxdb2_replication) returns them.
+  returned: when O(gather) has V(replications)
+  type: list
+  elements: dict
 fault:
   description: The request that failed, with kind, method, url, status, code, message, hint and attempts.
   returned: when a request failed
@@ -82,8 +108,10 @@ fault:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import resources
+from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import info
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.module import connect, connection_spec, run
+
+CHOICES = ["buckets", "tokens", "mappings", "users", "v1_users", "tasks", "remotes", "replications"]
 
 
 def main() -> None:
@@ -91,7 +119,7 @@ def main() -> None:
         argument_spec={
             **connection_spec(),
             "organization": {"type": "str"},
-            "gather": {"type": "list", "elements": "str", "choices": ["buckets", "tokens", "mappings"], "default": []},
+            "gather": {"type": "list", "elements": "str", "choices": CHOICES, "default": []},
         },
         supports_check_mode=True,
         mutually_exclusive=[("token", "token_file")],
@@ -101,7 +129,7 @@ def main() -> None:
     def act() -> tuple[None, dict[str, object]]:
         client = connect(params)
         try:
-            return None, resources.info(client, params["organization"], params["gather"])
+            return None, info.info(client, params["organization"], params["gather"])
         finally:
             client.close()
 

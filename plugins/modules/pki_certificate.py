@@ -17,8 +17,11 @@ description:
   - Key and certificate are checked against one another before they replace the old ones. What a killed run left is finished by the
     next one.
   - A new key and certificate are made when one of them is missing, can't be read or does not fit the other, when the certificate
-    expires, and when the subject, names, profile, key type, revocation list's address or authority are not the wanted ones.
-  - When only the owner, group or mode, or what is trusted (C(ca.pem)) has changed, that is put right without a new certificate.
+    expires or was revoked, and when the subject, names, profile, key type, revocation list's address or authority are not the wanted
+    ones.
+  - When only the owner, group or mode, what is trusted (C(ca.pem)) or the chain has changed, that is put right without a new certificate.
+  - Behind the certificate, its file has the chain up to a root that clients may have. While one authority follows another that includes
+    the new authority's certificate signed by the old one, so that clients that trust the old one alone go on.
   - The host needs Python's C(cryptography) (38 or newer). Where it is missing, the Debian package is installed.
 extends_documentation_fragment:
   - edgestack.iot.attributes
@@ -112,7 +115,8 @@ reasons:
   returned: success
   type: list
   elements: str
-  sample: ["expires in 12 days, at 2026-03-01T00:00:00Z (renew_before is 30)"]
+  sample: ["expires in 12 days, at 2026-03-01T00:00:00Z (renew_before is 30)", "SAN changed: it has DNS:a, wanted are DNS:b",
+    "issued by a retired CA (O=Example, CN=Example IoT CA)"]
 changes:
   description: What else was (or would be) put right, without a new certificate.
   returned: success
@@ -220,7 +224,13 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     now = datetime.datetime.fromtimestamp(float(exchange["now"]), datetime.UTC)
     bundle = exchange["bundle"].encode()
     issuer = inspect.load_certificate(exchange["issuer"].encode(), "the authority") if exchange["issuer"] else None
-    state = target.state(wanted, issuer, bundle, ownership, now)
+    chain = exchange.get("chain", "").encode()
+    history = inspect.History(
+        tuple(inspect.load_certificate(pem.encode()) for pem in exchange.get("trusted", [])),
+        tuple(inspect.load_certificate(pem.encode()) for pem in exchange.get("retired", [])),
+        frozenset(exchange.get("revoked", [])),
+    )
+    state = target.state(wanted, issuer, bundle, ownership, now, chain, history)
     result = {
         "changed": state.changed or bool(unknown),
         "reasons": state.reasons,
@@ -238,7 +248,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     elif state.reasons:
         result["request"] = target.prepare(wanted, ownership).decode()
     elif state.changed:
-        target.adjust(bundle, ownership)
+        target.adjust(bundle, ownership, chain)
     return result
 
 

@@ -16,6 +16,10 @@ description:
     either its old files or the new ones.
   - The certificate's common name is the device's id.
   - An interrupted run is completed by the next one.
+  - A device that keeps its key to itself has C(device.csr), a certificate request, in its directory. It gets a certificate for that
+    key, and no C(device.key) is made; one that is there is removed.
+  - Certificates of a device with C(state=revoked) are recorded as revoked in the authority's index, from which
+    M(edgestack.iot.pki_revocation_list) makes its list. When the device is C(present) again, it gets a new key and certificate.
   - Runs in the controller's process only, on all its cores. All hosts of a play may run it at once.
 extends_documentation_fragment:
   - edgestack.iot.attributes
@@ -81,6 +85,11 @@ adjusted:
   description: Number of devices of which something else was put right.
   returned: success
   type: int
+revoked:
+  description: Devices whose certificates were recorded as revoked, at most O(show).
+  returned: success
+  type: list
+  elements: str
 devices:
   description: The first changed devices, at most O(show).
   returned: success

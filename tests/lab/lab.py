@@ -38,6 +38,10 @@ def command_build(options: argparse.Namespace) -> None:
                      ask_vendors=not options.no_vendors, telegraf_for=options.telegraf_for)
 
 
+def command_image(options: argparse.Namespace) -> None:
+    print(base.image(options.release))
+
+
 def command_up(options: argparse.Namespace) -> None:
     hosts.Lab(options.lab).up(options.hosts, fresh=options.fresh, release=options.release)
 
@@ -90,6 +94,8 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--no-vendors", action="store_true", help="do not ask the vendors' repositories")
     command.add_argument("--ask-vendors", action="store_true", help="ask them again; a refusal is remembered")
     command.add_argument("--telegraf-for", type=_names, default=[], help="Telegraf for arm64,armhf as well")
+    command = add("image", "make sure that the base image is there, and print its name on the last line")
+    command.add_argument("--release", default="bookworm", choices=["bookworm", "trixie"])
     command = add("up", "start the hosts")
     command.add_argument("--hosts", type=_names, default=list(hosts.DEFAULT), help="centre,gateway-1")
     command.add_argument("--lab", default="demo", help="another set of hosts beside the demo's")

@@ -16,7 +16,8 @@ CHARSET = "utf8mb4"
 # Bytes are compared: with another collation DEV1 would be dev1, and a latin1 default refuses everyone.
 COLLATION = "utf8mb4_bin"
 
-# As EMQX documents them, and `auth` and `managed` of ours.
+# As EMQX documents them, and `auth` and `managed` of ours. mqtt_user keeps one row per name, as everything expects that reads it;
+# the password before the last rotation stands in a table of its own while it works.
 COLUMNS: dict[str, dict[str, str]] = {
     "mqtt_user": {
         "id": "INT UNSIGNED NOT NULL AUTO_INCREMENT",
@@ -39,10 +40,18 @@ COLUMNS: dict[str, dict[str, str]] = {
         "qos": "TINYINT(1) NULL",
         "retain": "TINYINT(1) NULL",
     },
+    "mqtt_user_previous": {
+        "username": "VARCHAR(100) NOT NULL",
+        "password_hash": "VARCHAR(100) NOT NULL",
+        "salt": "VARCHAR(35) NOT NULL DEFAULT ''",
+        # UTC.
+        "valid_until": "DATETIME NOT NULL",
+    },
 }
 KEYS = {
     "mqtt_user": "PRIMARY KEY (id), UNIQUE KEY mqtt_username (username)",
     "mqtt_acl": "PRIMARY KEY (id), KEY mqtt_acl_username (username)",
+    "mqtt_user_previous": "PRIMARY KEY (username)",
 }
 _CHUNK = 1000
 
@@ -80,7 +89,7 @@ class Tables:
         """What the tables lack: a text for people, and the statement. Rows stay as they are."""
         self._cursor.execute(
             "SELECT table_name, column_name, collation_name FROM information_schema.columns"
-            " WHERE table_schema = DATABASE() AND table_name IN ('mqtt_user', 'mqtt_acl')"
+            " WHERE table_schema = DATABASE() AND table_name IN ('mqtt_user', 'mqtt_acl', 'mqtt_user_previous')"
         )
         there: dict[str, dict[str, str | None]] = {}
         for table, column, collation in self._cursor.fetchall():
@@ -123,16 +132,18 @@ class Tables:
             if qos is not None or retain is not None or ipaddress or clientid:
                 # Not one of ours: shown as a difference of this user's permissions.
                 odd.add(username)
+        self._cursor.execute("SELECT username, password_hash, salt, DATE_FORMAT(valid_until, '%Y-%m-%d %H:%i:%s') FROM mqtt_user_previous")
+        previous = {username: (hashed, salt, until) for username, hashed, salt, until in self._cursor.fetchall()}
         self._cursor.execute("SELECT username, password_hash, salt, auth, is_superuser, managed FROM mqtt_user")
         found = {}
         for username, hashed, salt, auth, superuser, managed in self._cursor.fetchall():
             rules = tuple(acl.get(username, ()))
             if username in odd:
                 rules = (*rules, ("", "", ""))
-            found[username] = Found(User(username, hashed or "", salt or "", auth or "", rules), bool(managed), not superuser)
+            found[username] = Found(User(username, hashed or "", salt or "", auth or "", rules, previous.get(username)), bool(managed), not superuser)
         # Permissions without a user are of no use to anybody, until somebody makes that user.
-        for username in set(acl) - set(found):
-            found[username] = Found(User(username, "", "", "", tuple(acl[username])), False)
+        for username in (set(acl) | set(previous)) - set(found):
+            found[username] = Found(User(username, "", "", "", tuple(acl.get(username, ())), previous.get(username)), False)
         return found
 
     def apply(self, change: Plan) -> None:
@@ -147,6 +158,7 @@ class Tables:
     def _apply(self, change: Plan) -> None:
         self._delete("mqtt_user", change.remove)
         self._delete("mqtt_acl", change.remove)
+        self._delete("mqtt_user_previous", change.remove)
         written = [*change.add, *(user for user, _why in change.update)]
         if not written:
             return
@@ -156,6 +168,10 @@ class Tables:
             " auth = VALUES(auth), managed = 1",
             [(user.username, user.password_hash, user.salt, user.auth) for user in written],
         )
+        self._delete("mqtt_user_previous", [user.username for user, _why in change.update])
+        previous = [(user.username, *user.previous) for user in written if user.previous]
+        if previous:
+            self._cursor.executemany("INSERT INTO mqtt_user_previous (username, password_hash, salt, valid_until) VALUES (%s, %s, %s, %s)", previous)
         fresh = [user for user, why in change.update if "permissions" in why]
         self._delete("mqtt_acl", [user.username for user in fresh])
         rules = [(user.username, *rule) for user in [*change.add, *fresh] for rule in user.acl]

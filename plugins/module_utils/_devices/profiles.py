@@ -23,7 +23,9 @@ _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _PATH = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _FIELD_KEYS = {"name", "path", "type", "unit", "label", "min", "max", "warn", "critical"}
 _PAYLOAD_KEYS = {"format", "time", "time_path", "time_format"}
-_KEYS = {"description", "topics", "telemetry", "qos", "payload", "measurement", "fields"}
+_KEYS = {"description", "topics", "telemetry", "qos", "payload", "measurement", "fields", "bundle"}
+# What a device's bundle can have for its firmware, beside what is for every device.
+BUNDLES = ("arduino", "esphome", "python", "tasmota")
 
 Profile = dict[str, t.Any]
 
@@ -152,6 +154,9 @@ def check(name: str, data: t.Any) -> list[str]:
         problems.append(f"telemetry: {telemetry!r} is on no topic that the device may publish on")
     if data.get("qos", 1) not in (0, 1, 2) or isinstance(data.get("qos"), bool):
         problems.append(f"qos: {data.get('qos')!r} is none of 0, 1, 2")
+    wanted = data.get("bundle", [])
+    if not isinstance(wanted, list) or any(part not in BUNDLES for part in wanted):
+        problems.append(f"bundle: {wanted!r} is no list of {', '.join(BUNDLES)}")
     measurement = data.get("measurement", name)
     if not isinstance(measurement, str) or not _FIELD.fullmatch(measurement):
         problems.append(f"measurement: {measurement!r} is none (letters, digits, _)")
@@ -169,6 +174,7 @@ def complete(name: str, data: t.Mapping[str, t.Any]) -> Profile:
         "qos": data.get("qos", 1),
         "payload": {"format": payload.get("format", "json"), "time": payload.get("time", "arrival")},
         "measurement": data.get("measurement", name),
+        "bundle": list(data.get("bundle", ["python"])),
         "fields": [
             {**field, "path": field.get("path", field["name"]), "type": field.get("type", "float"),
              "label": field.get("label", field["name"]), "unit": field.get("unit", "")}

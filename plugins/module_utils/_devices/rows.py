@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import hmac
 import json
 import typing as t
 
+from .hashing import Hasher
 from .profiles import Profile
 from .registry import Device
 from .source import DevicesError
 
-FORMAT = 1
+FORMAT = 2
 ACTIONS = ("publish", "subscribe", "all")
 PERMISSIONS = ("allow", "deny")
 Acl = tuple[str, str, str]
@@ -28,23 +28,17 @@ Acl = tuple[str, str, str]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class User:
-    """One row of mqtt_user, and its rows of mqtt_acl in the order in which they are asked."""
+    """One row of mqtt_user, and its rows of mqtt_acl in the order in which they are asked.
+
+    previous: hash, salt and end (UTC) of the password before, while that works too.
+    """
 
     username: str
     password_hash: str = dataclasses.field(repr=False)
     salt: str = dataclasses.field(repr=False)
     auth: str = "certificate"
     acl: tuple[Acl, ...] = ()
-
-
-def salt_for(key: bytes, username: str, password: str) -> str:
-    """A salt that is the same at every run and another for every password, so that equal passwords do not show."""
-    return hmac.new(key, f"{username}\0{password}".encode(), hashlib.sha256).hexdigest()[:32]
-
-
-def password_hash(password: str, salt: str) -> str:
-    """As EMQX reckons with {name: sha256, salt_position: suffix}. Passwords here are long and random."""
-    return hashlib.sha256((password + salt).encode()).hexdigest()
+    previous: tuple[str, str, str] | None = dataclasses.field(default=None, repr=False)
 
 
 def profile_acl(profile: Profile) -> tuple[Acl, ...]:
@@ -54,12 +48,13 @@ def profile_acl(profile: Profile) -> tuple[Acl, ...]:
     )
 
 
-def device_user(device: Device, profile: Profile, password: str, key: bytes) -> User:
-    salt = salt_for(key, device.id, password)
-    return User(device.id, password_hash(password, salt), salt, device.auth, profile_acl(profile))
+def device_user(device: Device, profile: Profile, password: str, hasher: Hasher, previous: tuple[str, str] | None = None) -> User:
+    """previous: the password before, and until when it works."""
+    before = None if previous is None else (*hasher.row(device.id, previous[0]), previous[1])
+    return User(device.id, *hasher.row(device.id, password), device.auth, profile_acl(profile), before)
 
 
-def service_user(account: t.Mapping[str, t.Any], password: str, key: bytes) -> User:
+def service_user(account: t.Mapping[str, t.Any], password: str, hasher: Hasher) -> User:
     """An account of a service (Telegraf), whose permissions are given."""
     name = str(account["username"])
     acl: list[Acl] = []
@@ -69,13 +64,12 @@ def service_user(account: t.Mapping[str, t.Any], password: str, key: bytes) -> U
             raise DevicesError(f"service account {name}: acl[{number}] needs an action ({', '.join(ACTIONS)}), a topic and a permission (allow, deny)")
         acl.append((permission, action, topic))
     acl += [("allow", action, str(topic)) for action in ("publish", "subscribe") for topic in account.get(action) or []]
-    salt = salt_for(key, name, password)
-    return User(name, password_hash(password, salt), salt, str(account.get("auth") or "certificate"), tuple(acl))
+    return User(name, *hasher.row(name, password), str(account.get("auth") or "certificate"), tuple(acl))
 
 
 def _line(user: User) -> bytes:
     return json.dumps(
-        [user.username, user.password_hash, user.salt, user.auth, user.acl], separators=(",", ":"), ensure_ascii=True
+        [user.username, user.password_hash, user.salt, user.auth, user.acl, user.previous], separators=(",", ":"), ensure_ascii=True
     ).encode()  # fmt: skip
 
 
@@ -87,27 +81,45 @@ def digest(users: t.Iterable[User]) -> str:
     return total.hexdigest()
 
 
-def key(users: t.Iterable[User], gone: t.Iterable[str], purge: bool) -> str:
+@dataclasses.dataclass(frozen=True)
+class Gone:
+    """Devices whose rows go: revoked ones are banned, too; absent ones may come back. readmitted: revoked and present again before
+    this broker was told, so that a session of theirs may be of their old credentials."""
+
+    revoked: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    readmitted: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset((*self.revoked, *self.absent))
+
+
+def key(users: t.Iterable[User], gone: Gone, purge: bool) -> str:
     """Of all that is wanted of the database."""
-    return hashlib.sha256(json.dumps([digest(users), sorted(gone), purge]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([digest(users), gone.revoked, gone.absent, gone.readmitted, purge]).encode()).hexdigest()
 
 
-def dump(users: t.Iterable[User], gone: t.Iterable[str]) -> bytes:
+def dump(users: t.Iterable[User], gone: Gone) -> bytes:
     """The file that travels to the host. Permissions that many users share are written once."""
     sets: dict[tuple[Acl, ...], int] = {}
-    rows = [[one.username, one.password_hash, one.salt, one.auth, sets.setdefault(one.acl, len(sets))] for one in users]
-    return json.dumps({"format": FORMAT, "acl": list(sets), "users": rows, "gone": sorted(gone)}, separators=(",", ":")).encode()
+    rows = [[one.username, one.password_hash, one.salt, one.auth, sets.setdefault(one.acl, len(sets)), one.previous] for one in users]
+    tree = {"format": FORMAT, "acl": list(sets), "users": rows, **dataclasses.asdict(gone)}
+    return json.dumps(tree, separators=(",", ":")).encode()
 
 
-def load(data: bytes) -> tuple[list[User], list[str]]:
+def load(data: bytes) -> tuple[list[User], Gone]:
     """What dump() wrote."""
     try:
         tree = json.loads(data)
         if tree["format"] != FORMAT:
             raise DevicesError(f"the rows are in format {tree['format']}, not {FORMAT}")
         sets = [tuple((str(rule[0]), str(rule[1]), str(rule[2])) for rule in acl) for acl in tree["acl"]]
-        users = [User(str(name), str(hashed), str(salt), str(auth), sets[number]) for name, hashed, salt, auth, number in tree["users"]]
-        return users, [str(name) for name in tree["gone"]]
+        users = [
+            User(str(name), str(hashed), str(salt), str(auth), sets[number], previous and (str(previous[0]), str(previous[1]), str(previous[2])))
+            for name, hashed, salt, auth, number, previous in tree["users"]
+        ]
+        return users, Gone(*(tuple(map(str, tree[name])) for name in ("revoked", "absent", "readmitted")))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DevicesError(f"the file with the rows is damaged ({type(error).__name__})") from error
 
@@ -179,6 +191,7 @@ def plan(wanted: t.Sequence[User], gone: t.Collection[str], found: t.Mapping[str
             word
             for word, same in (
                 ("password", (have.user.password_hash, have.user.salt) == (user.password_hash, user.salt)),
+                ("previous password", have.user.previous == user.previous),
                 ("authentication", have.user.auth == user.auth and have.plain),
                 ("permissions", have.user.acl == user.acl),
                 ("owner", have.managed),

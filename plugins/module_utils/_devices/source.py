@@ -47,10 +47,12 @@ def load_devices(path: str) -> list[t.Any]:
         except csv.Error as error:
             raise DevicesError(f"{path}, line {reader.line_num}: {error}") from error
     data = load_yaml(path)
-    if isinstance(data, dict):
-        data = data.get("devices", data.get("iot_devices"))
     if data is None:
         return []
+    if isinstance(data, dict):
+        # With neither, it is another file: taken for an empty list, it would remove every device with purge.
+        data = data.get("devices", data.get("iot_devices", data))
+        data = [] if data is None else data
     if not isinstance(data, list):
         raise DevicesError(f"{path} has no list of devices, neither alone nor under devices or iot_devices")
     return data

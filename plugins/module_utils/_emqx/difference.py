@@ -223,6 +223,9 @@ def _fits(want: Json, have: Json, key: str) -> bool:
 
 def _merge(base: Json, over: Json) -> Json:
     if isinstance(base, dict) and isinstance(over, dict):
+        if "name" in over and base.get("name") != over["name"]:
+            # Another kind of the same thing, for example a hash: its fields are not those of the kind before.
+            return copy.deepcopy(over)
         merged = {name: copy.deepcopy(value) for name, value in base.items()}
         for name, value in over.items():
             merged[name] = _merge(merged.get(name), value)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import pwd
 import re
@@ -65,6 +66,12 @@ def free_disk_mb(path: str = "/var/lib") -> int:
     return info.f_bavail * info.f_frsize // 1048576
 
 
+def disk_mb(path: str = "/var/lib") -> int:
+    """Size in MiB of the file system where the components keep their data: unlike what is free, it stays the same."""
+    info = os.statvfs(path)
+    return info.f_blocks * info.f_frsize // 1048576
+
+
 _PROCESS = re.compile(r'users:\(\("(?P<name>[^"]+)"')
 _UID = re.compile(r"\buid:(?P<uid>\d+)")
 
@@ -94,6 +101,16 @@ def listeners(run: t.Callable[..., subprocess.CompletedProcess[str]] = subproces
             }
         )
     return found
+
+
+def users() -> list[str]:
+    """Names of the host's users."""
+    return sorted(entry.pw_name for entry in pwd.getpwall())
+
+
+def whole(directory: str = "/opt/edgestack") -> list[str]:
+    """Directories below the collection's own that were filled to the end, as a file .complete in them says."""
+    return sorted(os.path.dirname(path) for path in glob.glob(os.path.join(directory, "*", "*", ".complete")))
 
 
 def _user(uid: int) -> str:

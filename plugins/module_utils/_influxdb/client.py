@@ -8,6 +8,7 @@ Nothing here knows Ansible. Failures are `Fault` (what the network or the server
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import re
@@ -101,6 +102,10 @@ class Client:
         """What the server says of itself; also a sick one (503) answers."""
         return self.transport.request("GET", "/health", accept=(503,)).json_dict()
 
+    def build(self) -> str:
+        """OSS for the open-source server."""
+        return self.transport.request("GET", "/health", accept=(503,)).headers.get("x-influxdb-build", "")
+
     def setup_allowed(self) -> bool:
         """Whether this InfluxDB still waits for its first user, organisation and bucket."""
         data = self.transport.request("GET", "/api/v2/setup").json_dict()
@@ -122,7 +127,8 @@ class Client:
             page = {"limit": PAGE, "offset": len(found)} if paged else {}
             response = self.transport.request("GET", path, query={**(query or {}), **page})
             data = response.json_dict()
-            items = data.get(key)
+            # An empty list of remotes or replications is null.
+            items = data.get(key) or ([] if key in data else None)
             if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
                 raise Fault("body", "GET", response.url, f"the answer has no list of {key}", status=response.status)
             found += items
@@ -145,6 +151,49 @@ class Client:
                 " check the name, or set InfluxDB up first (edgestack.iot.influxdb2_setup)"
             )
         return str(org["id"])
+
+    def named(self, path: str, key: str, query: dict[str, t.Any], what: str) -> dict[str, t.Any] | None:
+        """The object with a name, None when there is none. One that the token may not see is neither: the list is empty then."""
+        response = self.transport.request("GET", path, query=query, absent=True)
+        if response is None:
+            return None
+        items = response.json_dict().get(key) or []
+        if not items:
+            raise Refused(f"{what} is there, but this token may not see it; an operator token may")
+        return t.cast("dict[str, t.Any]", items[0])
+
+    def tasks(self, org_id: str) -> list[dict[str, t.Any]]:
+        """All tasks of an organisation; this list goes on after an id, not from an offset."""
+        found: list[dict[str, t.Any]] = []
+        while True:
+            after = {"after": found[-1]["id"]} if found else {}
+            page = self.listed("/api/v2/tasks", "tasks", {"orgID": org_id, "limit": PAGE, **after}, paged=False)
+            found += page
+            if len(page) < PAGE:
+                return found
+
+    def remotes(self, org_id: str) -> list[dict[str, t.Any]]:
+        return self.listed("/api/v2/remotes", "remotes", {"orgID": org_id}, paged=False)
+
+    def replications(self, org_id: str) -> list[dict[str, t.Any]]:
+        return self.listed("/api/v2/replications", "replications", {"orgID": org_id}, paged=False)
+
+    def v1_authorizations(self, org_id: str) -> list[dict[str, t.Any]]:
+        return self.listed("/private/legacy/authorizations", "authorizations", {"orgID": org_id}, paged=False)
+
+    def accepts_password(self, path: str, username: str, password: str, ok: t.Collection[int]) -> bool:
+        """Whether this name and password are accepted; nothing else is told by the answer."""
+        credentials = base64.b64encode(f"{username}:{password}".encode()).decode()
+        self.transport.add_secret(credentials)
+        headers = {"Authorization": f"Basic {credentials}"}
+        answer = self.transport.request("POST" if path.endswith("signin") else "GET", path, headers=headers, retry=True, accept=(401, *ok))
+        if answer.status == 401:
+            return False
+        cookie = answer.headers.get("set-cookie", "").partition(";")[0]
+        if cookie:
+            # The session that the probe began; it would end by itself.
+            self.transport.request("POST", "/api/v2/signout", headers={"Cookie": cookie, "Authorization": ""}, retry=True, accept=(401,))
+        return True
 
     def buckets(self, org_id: str) -> list[dict[str, t.Any]]:
         return self.listed("/api/v2/buckets", "buckets", {"orgID": org_id})
@@ -171,10 +220,19 @@ class Client:
     # -- queries ---------------------------------------------------------------------------------------------------
 
     def influxql(self, query: str, database: str, retention_policy: str | None = None, epoch: str | None = None) -> list[dict[str, t.Any]]:
-        """The rows of an InfluxQL query."""
+        """The rows of an InfluxQL query: the series' name as `name`, its tags, its columns."""
+        rows: list[dict[str, t.Any]] = []
+        for series in self.influxql_series(query, database, retention_policy, epoch):
+            head = {"name": series["name"]} if "name" in series else {}
+            head.update(series.get("tags") or {})
+            rows += [{**head, **dict(zip(series["columns"], values, strict=True))} for values in series.get("values") or []]
+        return rows
+
+    def influxql_series(self, query: str, database: str, retention_policy: str | None = None, epoch: str | None = None) -> list[dict[str, t.Any]]:
+        """The series of an InfluxQL query's answer, with name, tags, columns and values."""
         refuse_writing_influxql(query)
         response = self.transport.request("GET", "/query", query={"db": database, "rp": retention_policy, "q": query, "epoch": epoch})
-        return influxql_rows(response.json_dict(), response)
+        return influxql_series(response.json_dict(), response)
 
     def flux(self, query: str, organization: str) -> list[dict[str, t.Any]]:
         """The rows of a Flux query."""
@@ -213,20 +271,19 @@ def refuse_writing_flux(query: str) -> None:
         raise Refused(f"only queries that read are run, this one calls {found.group(1)}()")
 
 
-def influxql_rows(data: dict[str, t.Any], response: Response) -> list[dict[str, t.Any]]:
-    """Flat rows: the series' name as `name`, its tags, its columns."""
+def influxql_series(data: dict[str, t.Any], response: Response) -> list[dict[str, t.Any]]:
+    """The series of all statements; Fault when one of them failed, or its answer is cut off."""
     if data.get("error"):
         raise Fault("status", response.method, response.url, str(data["error"]), status=response.status)
-    rows: list[dict[str, t.Any]] = []
+    found: list[dict[str, t.Any]] = []
     for result in data.get("results") or []:
         # An error of one statement comes with the status 200.
         if result.get("error"):
             raise Fault("status", response.method, response.url, str(result["error"]), status=response.status, hint="Check the query")
-        for series in result.get("series") or []:
-            head = {"name": series["name"]} if "name" in series else {}
-            head.update(series.get("tags") or {})
-            rows += [{**head, **dict(zip(series["columns"], values, strict=True))} for values in series.get("values") or []]
-    return rows
+        if result.get("partial"):
+            raise Fault("body", response.method, response.url, "the answer is cut off", status=response.status)
+        found += result.get("series") or []
+    return found
 
 
 _FLUX_TYPES: dict[str, t.Callable[[str], t.Any]] = {

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, edgestack.iot contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the modules manage: setup, buckets, mappings and tokens. Each function compares, and changes unless it only predicts."""
+"""Setup, buckets, mappings of InfluxQL's databases, and tokens. Each function compares, and changes unless it only predicts."""
 
 from __future__ import annotations
 
@@ -91,15 +91,17 @@ class Bucket:
     retention: str | None = None
     shard_duration: str | None = None
     description: str | None = None
+    schema_type: str | None = None
     present: bool = True
 
 
-def _bucket_view(found: dict[str, t.Any]) -> dict[str, t.Any]:
+def bucket_view(found: dict[str, t.Any]) -> dict[str, t.Any]:
     rule = (found.get("retentionRules") or [{}])[0]
     return {
         "description": found.get("description", ""),
         "retention": duration.text(int(rule.get("everySeconds", 0))),
         "shard_duration": duration.text(int(rule.get("shardGroupDurationSeconds", 0))),
+        "schema_type": found.get("schemaType") or "implicit",
     }
 
 
@@ -109,6 +111,8 @@ def _bucket_wanted(bucket: Bucket) -> dict[str, t.Any] | None:
     wanted: dict[str, t.Any] = {}
     if bucket.description is not None:
         wanted["description"] = bucket.description
+    if bucket.schema_type is not None:
+        wanted["schema_type"] = bucket.schema_type
     if bucket.retention is not None:
         period = duration.seconds(bucket.retention, f"bucket {bucket.name}: retention")
         if 0 < period < 3600:
@@ -124,6 +128,8 @@ def _bucket_body(difference: Difference, current: dict[str, t.Any] | None) -> di
     body: dict[str, t.Any] = {}
     if "description" in changes:
         body["description"] = changes["description"]
+    if changes.get("schema_type") == "explicit":
+        body["schemaType"] = "explicit"
     rule: dict[str, t.Any] = {}
     if "retention" in changes:
         rule["everySeconds"] = duration.seconds(changes["retention"], "retention")
@@ -139,16 +145,22 @@ def _bucket_body(difference: Difference, current: dict[str, t.Any] | None) -> di
 
 def buckets(client: Client, organization: str, wanted: t.Sequence[Bucket], check: bool) -> Outcome:
     """Any number of buckets, compared with one list."""
-    _unique([bucket.name for bucket in wanted], "bucket")
+    unique([bucket.name for bucket in wanted], "bucket")
     views = [(bucket, _bucket_wanted(bucket)) for bucket in wanted]
     org_id = client.organization_id(organization)
     found = {bucket["name"]: bucket for bucket in client.buckets(org_id)}
+    explicit = sorted(bucket.name for bucket in wanted if bucket.schema_type == "explicit")
+    if explicit and client.build() == "OSS":
+        # It would take the property and store whatever comes.
+        raise Refused(f"bucket {', '.join(explicit)}: the open-source InfluxDB has no explicit schemas; leave schema_type out")
     differences = []
     for bucket, view in views:
         there = found.get(bucket.name)
+        if view is not None and "schema_type" in view and there is not None and view["schema_type"] != bucket_view(there)["schema_type"]:
+            raise Refused(f"bucket {bucket.name}: the schema_type of a bucket cannot be changed; make another bucket")
         if there is not None and there.get("type") == "system" and view != {}:
             raise Refused(f"bucket {bucket.name} belongs to InfluxDB itself and is not changed")
-        current = _bucket_view(there) if there is not None else None
+        current = bucket_view(there) if there is not None else None
         difference = Difference("bucket", bucket.name, view, current)
         differences.append(difference)
         if check:
@@ -161,7 +173,7 @@ def buckets(client: Client, organization: str, wanted: t.Sequence[Bucket], check
         elif difference.action == "delete" and there is not None:
             client.delete(f"/api/v2/buckets/{there['id']}")
             del found[bucket.name]
-    result = [{"name": bucket.name, "id": found[bucket.name]["id"], **_bucket_view(found[bucket.name])} for bucket in wanted if bucket.name in found]
+    result = [{"name": bucket.name, "id": found[bucket.name]["id"], **bucket_view(found[bucket.name])} for bucket in wanted if bucket.name in found]
     return Outcome(Differences(differences), {"buckets": result})
 
 
@@ -181,7 +193,7 @@ class Mapping:
 
 def mappings(client: Client, organization: str, wanted: t.Sequence[Mapping], check: bool) -> Outcome:
     """Any number of mappings. InfluxDB's own (virtual) ones count as what they are: good enough when they say the same."""
-    _unique([f"{one.database}/{one.retention_policy}" for one in wanted], "mapping")
+    unique([f"{one.database}/{one.retention_policy}" for one in wanted], "mapping")
     org_id = client.organization_id(organization)
     bucket_ids = {bucket["name"]: bucket["id"] for bucket in client.buckets(org_id)} if any(one.present for one in wanted) else {}
     names = {bucket_id: name for name, bucket_id in bucket_ids.items()}
@@ -234,7 +246,8 @@ def mappings(client: Client, organization: str, wanted: t.Sequence[Mapping], che
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Permission:
-    """One right. bucket is a bucket's name, only for the type `buckets`; empty means all objects of the type."""
+    """One right. bucket is a bucket's name, only for the type `buckets`; empty means all objects of the type in the organisation, and
+    for the type `orgs` the organisation itself."""
 
     action: str
     type: str
@@ -270,7 +283,7 @@ def tokens(client: Client, probe: t.Callable[[str], Client], organization: str, 
     one goes, and the caller deletes the old one (`forget`) only after the new one is safe, so that an interruption at any point
     leaves something that the next run puts right.
     """
-    _unique([token.description for token in wanted], "token")
+    unique([token.description for token in wanted], "token")
     for token in wanted:
         if not token.description:
             raise Refused("a token needs a description: that is what it is known by")
@@ -293,7 +306,7 @@ def tokens(client: Client, probe: t.Callable[[str], Client], organization: str, 
     for token in wanted:
         there = found.get(token.description, [])
         view = {"permissions": sorted(str(one) for one in token.permissions), "status": "active"} if token.present else None
-        current = _token_view(there[0], names) if there else None
+        current = token_view(there[0], names) if there else None
         if view is not None:
             reason = _reason(client, probe, org_id, token, view, there, current, bucket_ids)
             if reason:
@@ -320,11 +333,11 @@ def forget(client: Client, ids: t.Iterable[str]) -> None:
         client.delete(f"/api/v2/authorizations/{one}")
 
 
-def _token_view(authorization: dict[str, t.Any], names: dict[str, str]) -> dict[str, t.Any]:
+def token_view(authorization: dict[str, t.Any], names: dict[str, str]) -> dict[str, t.Any]:
     permissions = []
     for permission in authorization.get("permissions") or []:
         resource = permission.get("resource", {})
-        identifier = resource.get("id", "")
+        identifier = resource.get("id", "") if resource.get("type") != "orgs" else ""
         bucket = names.get(identifier, identifier)
         permissions.append(str(Permission(permission["action"], resource.get("type", ""), bucket)))
     return {"permissions": sorted(permissions), "status": authorization.get("status", "")}
@@ -363,7 +376,8 @@ def _try(tried: Client, org_id: str, token: Token, bucket_ids: dict[str, str]) -
     buckets_of = [one for one in token.permissions if one.type == "buckets"]
     everything = {one.action for one in buckets_of if not one.bucket}
     try:
-        visible = {bucket["name"] for bucket in tried.buckets(org_id)}
+        # Who may read the organisation sees InfluxDB's own buckets too.
+        visible = {bucket["name"] for bucket in tried.buckets(org_id) if bucket.get("type") != "system"}
     except Fault as fault:
         if fault.status == 401:
             return "the stored value is not accepted"
@@ -384,7 +398,8 @@ def _try(tried: Client, org_id: str, token: Token, bucket_ids: dict[str, str]) -
 def _create(client: Client, org_id: str, token: Token, bucket_ids: dict[str, str]) -> str:
     permissions = []
     for one in token.permissions:
-        resource: dict[str, str] = {"type": one.type, "orgID": org_id}
+        # A right on "all organisations of an organisation" would be taken, and allow nothing.
+        resource: dict[str, str] = {"type": one.type, "id" if one.type == "orgs" else "orgID": org_id}
         if one.bucket:
             if one.bucket not in bucket_ids:
                 raise Refused(f"token {token.description}: there is no bucket {one.bucket}")
@@ -398,53 +413,7 @@ def _create(client: Client, org_id: str, token: Token, bucket_ids: dict[str, str
     return value
 
 
-# -- all of it, to look at -----------------------------------------------------------------------------------------
-
-
-def info(client: Client, organization: str | None, gather: t.Collection[str]) -> dict[str, t.Any]:
-    """What there is. Secrets are never part of it: InfluxDB up to 2.8 shows tokens, they are left out."""
-    health = client.health()
-    values: dict[str, t.Any] = {
-        "version": str(health.get("version", "")).lstrip("v"),
-        "healthy": health.get("status") == "pass",
-        "message": str(health.get("message", "")),
-        "setup_allowed": client.setup_allowed(),
-    }
-    if not gather:
-        return values
-    if organization is None:
-        raise Refused("say of which organization the " + ", ".join(sorted(gather)) + " are wanted")
-    org_id = client.organization_id(organization)
-    values["organization_id"] = org_id
-    found = client.buckets(org_id)
-    names = {bucket["id"]: bucket["name"] for bucket in found}
-    if "buckets" in gather:
-        values["buckets"] = [{"name": one["name"], "id": one["id"], "type": one.get("type", "user"), **_bucket_view(one)} for one in found]
-    if "tokens" in gather:
-        values["tokens"] = [
-            {
-                "id": one["id"],
-                "description": one.get("description", ""),
-                "user": one.get("user", ""),
-                **_token_view(one, names),
-            }
-            for one in client.authorizations(org_id)
-        ]
-    if "mappings" in gather:
-        values["mappings"] = [
-            {
-                "database": one["database"],
-                "retention_policy": one["retention_policy"],
-                "bucket": names.get(one["bucketID"], one["bucketID"]),
-                "default": bool(one.get("default")),
-                "virtual": bool(one.get("virtual")),
-            }
-            for one in client.mappings(org_id)
-        ]
-    return values
-
-
-def _unique(names: list[str], what: str) -> None:
+def unique(names: list[str], what: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise Refused(f"{what} named more than once: {', '.join(twice)}")

@@ -20,18 +20,20 @@ import re
 import shutil
 import typing as t
 
-from ansible_collections.edgestack.iot.plugins.module_utils._pki import files, index, inspect, issue, model, request
-from ansible_collections.edgestack.iot.plugins.module_utils._pki.authority import Authority, certificate_pem
+from ansible_collections.edgestack.iot.plugins.module_utils._pki import files, index, inspect, install, issue, model, request
+from ansible_collections.edgestack.iot.plugins.module_utils._pki.authority import Authority, Revocation, certificate_pem
 from ansible_collections.edgestack.iot.plugins.module_utils._pki.model import PkiError, Wanted
 
 if t.TYPE_CHECKING:
     from cryptography import x509
 
-    from ansible_collections.edgestack.iot.plugins.module_utils._pki.request import PrivateKey
+    from ansible_collections.edgestack.iot.plugins.module_utils._pki.request import PrivateKey, PublicKey
 
 KEY: t.Final = "device.key"
+REQUEST: t.Final = "device.csr"
 CERTIFICATE: t.Final = "device.pem"
 TRUST: t.Final = "ca.pem"
+CHAIN: t.Final = "the chain behind device.pem"
 
 # A device's id is its certificate's common name, its MQTT user name and client id, and its directory.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
@@ -53,6 +55,14 @@ class Device:
 
 
 @dataclasses.dataclass(frozen=True)
+class Devices:
+    """Those that have a certificate, and the ids of those whose certificates are revoked."""
+
+    present: list[Device]
+    revoked: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
 class Found:
     """What is to be done for one device."""
 
@@ -70,22 +80,24 @@ class Outcome:
     total: int = 0
     issued: list[Found] = dataclasses.field(default_factory=list)
     adjusted: list[Found] = dataclasses.field(default_factory=list)
+    revoked: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def changed(self) -> bool:
-        return bool(self.issued or self.adjusted)
+        return bool(self.issued or self.adjusted or self.revoked)
 
 
-def devices_of(entries: t.Iterable[t.Any], key_type: str) -> list[Device]:
-    """The devices that have a certificate, of a list as the registry has it; all findings at once.
+def devices_of(entries: t.Iterable[t.Any], key_type: str) -> Devices:
+    """Of a list as the registry has it; all findings at once.
 
-    Devices that are revoked or absent, or that have a password only, have none.
+    Devices that are revoked or absent, or that have a password only, have no certificate.
 
     :raises PkiError: for ids that no certificate, directory or MQTT client can have
     """
     devices: dict[str, Device] = {}
     folded: dict[str, str] = {}
     wrong: list[str] = []
+    revoked: list[str] = []
     for position, entry in enumerate(entries, start=1):
         if not isinstance(entry, dict) or not entry.get("id"):
             wrong.append(f"entry {position} has no id")
@@ -109,9 +121,11 @@ def devices_of(entries: t.Iterable[t.Any], key_type: str) -> list[Device]:
         if str(entry.get("state") or "present") != "present" or str(entry.get("auth") or "") == "password":
             # Kept until here: an id must not be there twice, whatever its state.
             devices[name] = Device(name, "")
+        if entry.get("state") == "revoked":
+            revoked.append(name)
     if wrong:
         raise PkiError("; ".join(wrong[:20]) + (f"; and {len(wrong) - 20} more" if len(wrong) > 20 else ""))
-    return [device for device in devices.values() if device.key_type]
+    return Devices([device for device in devices.values() if device.key_type], revoked)
 
 
 def processes_for(items: int, per_process: int, cores: int | None = None) -> int:
@@ -187,6 +201,8 @@ class Batch:
         self._chunk = chunk
         self._issuer: x509.Certificate | None = None
         self._bundle = b""
+        self._chain = b""
+        self._history = inspect.History()
 
     def _wanted(self, device: Device) -> Wanted:
         # A server needs an alternative name; an id is one where it can be a name at all.
@@ -199,11 +215,21 @@ class Batch:
     def _staging(self, device: Device) -> str:
         return os.path.join(self.path, f".{device.id}.new")
 
-    def run(self, devices: list[Device], passphrase: str, check: bool = False) -> Outcome:
+    def run(self, devices: list[Device], passphrase: str, check: bool = False, revoked: t.Sequence[str] = ()) -> Outcome:
         """:raises PkiError: chunks that were complete until then are in place"""
+        records: list[index.Record] = []
         if self._authority.exists() or not check:
             self._issuer = self._authority.certificate()
             self._bundle = self._authority.bundle()
+            self._chain = self._authority.intermediates()
+            if revoked:
+                records = self._authority.revoke([Revocation("cessationOfOperation", common_name=name) for name in revoked], self._now, check)
+            self._history = self._authority.history()
+        outcome = self._converge(devices, passphrase, check)
+        outcome.revoked = sorted({str(record["subject"]).rpartition("CN=")[2] for record in records})
+        return outcome
+
+    def _converge(self, devices: list[Device], passphrase: str, check: bool) -> Outcome:
         try:
             found = self._look(devices)
             if check or not any(one.changed for one in found):
@@ -240,15 +266,36 @@ class Batch:
         directory = self._directory(device)
         key = files.read_optional(os.path.join(directory, KEY))
         certificate = files.read_optional(os.path.join(directory, CERTIFICATE))
-        reasons = inspect.regeneration_reasons(self._wanted(device), certificate, key, self._issuer, self._now)
+        own = self._own_request(device)
+        if own is not None:
+            # Whatever key type was asked for: the device chose.
+            device = dataclasses.replace(device, key_type=request.key_type_of(own))
+        reasons = inspect.regeneration_reasons(self._wanted(device), certificate, key, self._issuer, self._now, self._history, own)
         if reasons:
             return Found(device, tuple(reasons))
         changes = []
+        if certificate is not None and install.with_chain(certificate, self._chain) != certificate:
+            changes.append(CHAIN)
         if files.read_optional(os.path.join(directory, TRUST)) != self._bundle:
             changes.append(TRUST)
-        if os.stat(os.path.join(directory, KEY)).st_mode & 0o077:
+        if own is None and os.stat(os.path.join(directory, KEY)).st_mode & 0o077:
             changes.append("the key was readable for others")
         return Found(device, (), tuple(changes))
+
+    def _own_request(self, device: Device) -> PublicKey | None:
+        """The key of a device that keeps its private one to itself."""
+        path = os.path.join(self._directory(device), REQUEST)
+        data = files.read_optional(path)
+        if data is None:
+            return None
+        try:
+            public = t.cast("PublicKey", request.load_request(data).public_key())
+        except PkiError as error:
+            raise PkiError(f"{path}: {error}") from None
+        kind = request.key_type_of(public)
+        if kind not in model.KEY_TYPES:
+            raise PkiError(f"{path}: its key is {kind}, usable are {', '.join(model.KEY_TYPES)}")
+        return public
 
     # Changing
 
@@ -274,8 +321,12 @@ class Batch:
 
     def _adjust(self, device: Device) -> None:
         directory = self._directory(device)
-        os.chmod(os.path.join(directory, KEY), files.PRIVATE_MODE)
-        files.write_atomic(os.path.join(directory, TRUST), self._bundle, files.PUBLIC_MODE, sync=False)
+        certificate = files.read_optional(os.path.join(directory, CERTIFICATE)) or b""
+        for name, data in ((CERTIFICATE, install.with_chain(certificate, self._chain)), (TRUST, self._bundle)):
+            if files.read_optional(os.path.join(directory, name)) != data:
+                files.write_atomic(os.path.join(directory, name), data, files.PUBLIC_MODE, sync=False)
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(os.path.join(directory, KEY), files.PRIVATE_MODE)
 
     def _issue(self, devices: list[Device], issuer_key: PrivateKey) -> None:
         rsa = sum(device.key_type.startswith("rsa") for device in devices)
@@ -295,17 +346,17 @@ class Batch:
         if self._issuer is None:
             raise PkiError("there is no authority")
         wanted = self._wanted(device)
-        key = request.generate_key(device.key_type)
-        certificate = issue.sign(wanted, key.public_key(), self._issuer, issuer_key, self._now)
+        own = self._own_request(device)
+        key = None if own is not None else request.generate_key(device.key_type)
+        public_key = own if key is None else key.public_key()
+        certificate = issue.sign(wanted, t.cast("PublicKey", public_key), self._issuer, issuer_key, self._now)
         staging = self._staging(device)
         os.mkdir(staging, files.DIRECTORY_MODE)
-        for name, data, mode in (
-            (KEY, request.private_pem(key), files.PRIVATE_MODE),
-            (CERTIFICATE, certificate_pem(certificate), files.PUBLIC_MODE),
-            (TRUST, self._bundle, files.PUBLIC_MODE),
-        ):
-            files.write_new(os.path.join(staging, name), data, mode, sync=False)
-        return self._authority.record(certificate, wanted, self._now)
+        if key is not None:
+            files.write_new(os.path.join(staging, KEY), request.private_pem(key), files.PRIVATE_MODE, sync=False)
+        for name, data in ((CERTIFICATE, certificate_pem(certificate) + self._chain), (TRUST, self._bundle)):
+            files.write_new(os.path.join(staging, name), data, files.PUBLIC_MODE, sync=False)
+        return self._authority.record(certificate, wanted.profile, self._now)
 
     def _put(self, device: Device) -> None:
         """A new device appears in one step. Beside an old pair there may be files of others, so only the pair is
@@ -315,6 +366,11 @@ class Batch:
             os.rename(staging, directory)
             return
         for name in (KEY, CERTIFICATE, TRUST):
-            os.replace(os.path.join(staging, name), os.path.join(directory, name))
+            try:
+                os.replace(os.path.join(staging, name), os.path.join(directory, name))
+            except FileNotFoundError:
+                # The device has the key. One that was made here before would be taken for it.
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(directory, name))
         with contextlib.suppress(OSError):
             os.rmdir(staging)

@@ -49,6 +49,11 @@ def read(path: str) -> list[Record]:
     return parse(files.read_optional(path) or b"")
 
 
+def latest(records: t.Iterable[Record]) -> dict[str, Record]:
+    """What holds now, by serial number."""
+    return {str(record["serial"]): record for record in records if "serial" in record}
+
+
 def _repair(path: str, data: bytes) -> None:
     """A write that a power cut ended leaves a last line without an end."""
     complete, _dummy, rest = data.rpartition(b"\n")

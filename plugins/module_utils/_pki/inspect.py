@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
+import ipaddress
 import re
 import typing as t
 
@@ -17,15 +19,29 @@ from ansible_collections.edgestack.iot.plugins.module_utils._pki.model import Pk
 try:
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    PEM = serialization.Encoding.PEM
 except ImportError:
     pass  # request.CRYPTOGRAPHY_IMPORT_ERROR has it
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
 
+if t.TYPE_CHECKING:
+    from ansible_collections.edgestack.iot.plugins.module_utils._pki.request import PublicKey
+
 _Extension = t.TypeVar("_Extension", bound="x509.ExtensionType")
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """Authorities that issued before, those that are still trusted and those that are not, and serial numbers that were revoked."""
+
+    trusted: tuple[x509.Certificate, ...] = ()
+    retired: tuple[x509.Certificate, ...] = ()
+    revoked: frozenset[str] = frozenset()
 
 
 def utc_now() -> datetime.datetime:
@@ -126,6 +142,51 @@ def is_authority(certificate: x509.Certificate) -> bool:
     constraints = _extension(certificate, x509.BasicConstraints)
     usage = _extension(certificate, x509.KeyUsage)
     return constraints is not None and constraints.ca and (usage is None or usage.key_cert_sign)
+
+
+def may_sign_lists(certificate: x509.Certificate) -> bool:
+    usage = _extension(certificate, x509.KeyUsage)
+    return usage is None or usage.crl_sign
+
+
+def path_length(certificate: x509.Certificate) -> int | None:
+    """How many authorities may stand below this one; None is any number."""
+    constraints = _extension(certificate, x509.BasicConstraints)
+    return None if constraints is None else constraints.path_length
+
+
+def name_constraints(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Permitted and excluded names of an authority."""
+    extension = _extension(certificate, x509.NameConstraints)
+    if extension is None:
+        return (), ()
+
+    def texts(names: t.Iterable[x509.GeneralName] | None) -> tuple[str, ...]:
+        kinds = {x509.DNSName: "DNS", x509.IPAddress: "IP"}
+        return tuple(sorted(f"{kinds.get(type(name), 'other')}:{name.value}" for name in names or ()))
+
+    return texts(extension.permitted_subtrees), texts(extension.excluded_subtrees)
+
+
+def check_permitted(name: str, issuer: x509.Certificate) -> None:
+    """:raises PkiError: for an alternative name that the issuer's name constraints exclude: no client would accept it."""
+    permitted, excluded = name_constraints(issuer)
+    kind, _dummy, value = name.partition(":")
+
+    def within(constraint: str) -> bool:
+        what, _dummy, limit = constraint.partition(":")
+        if what != kind:
+            return False
+        if kind == "IP":
+            return ipaddress.ip_address(value) in ipaddress.ip_network(limit)
+        limit = limit.lstrip(".")
+        return value == limit or value.endswith(f".{limit}")
+
+    of_this_kind = [one for one in permitted if one.startswith(f"{kind}:")]
+    if any(within(one) for one in excluded) or (of_this_kind and not any(within(one) for one in of_this_kind)):
+        raise PkiError(
+            f"{name} is not among the names that the authority may certify (permitted: {_listed(permitted)}; excluded: {_listed(excluded)})"
+        )
 
 
 def crl_urls(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -230,16 +291,18 @@ def regeneration_reasons(
     key_pem: bytes | None,
     issuer: x509.Certificate | None,
     now: datetime.datetime,
+    history: History | None = None,
+    own: PublicKey | None = None,
 ) -> list[str]:
     """Why the pair must be made anew, in a user's words; empty when it is as wanted.
 
-    An issuer of None means one that does not exist yet (in check mode).
+    An issuer of None means one that does not exist yet (in check mode). own: the public key of who keeps the private one to itself.
     """
-    missing = [what for what, data in (("the key", key_pem), ("the certificate", certificate_pem)) if data is None]
-    if certificate_pem is None or key_pem is None:
-        return [f"{what} is missing" for what in missing]
+    there = {"the key": own is not None or key_pem is not None, "the certificate": certificate_pem is not None}
+    if certificate_pem is None or not there["the key"]:
+        return [f"{what} is missing" for what, found in there.items() if not found]
     try:
-        key = request.load_key(key_pem)
+        key = own if own is not None else request.load_key(key_pem or b"").public_key()
     except PkiError as error:
         return [str(error)]
     try:
@@ -247,18 +310,20 @@ def regeneration_reasons(
     except PkiError as error:
         return [str(error)]
     reasons: list[str] = []
-    if request.public_bytes(key.public_key()) != request.public_bytes(certificate.public_key()):
+    if request.public_bytes(key) != request.public_bytes(certificate.public_key()):
         reasons.append("the key does not fit the certificate")
     actual = request.key_type_of(key)
     if actual != wanted.key_type:
         reasons.append(f"the key is {actual}, wanted is {wanted.key_type}")
     if issuer is None or not signed_by(certificate, issuer):
-        reasons.append("it was issued by another authority")
+        reasons.append(_issuer_reason(certificate, history or History()))
+    elif history is not None and serial_number(certificate) in history.revoked:
+        reasons.append("it was revoked")
     if certificate.subject != request.subject_name(wanted.common_name, wanted.organization):
-        reasons.append(f"its subject is {name_text(certificate.subject)}, wanted is {wanted.subject}")
+        reasons.append(f"subject changed: it is {name_text(certificate.subject)}, wanted is {wanted.subject}")
     names = alternative_names(certificate)
     if names != wanted.names:
-        reasons.append(f"its names are {_listed(names)}, wanted are {_listed(wanted.names)}")
+        reasons.append(f"SAN changed: it has {_listed(names)}, wanted are {_listed(wanted.names)}")
     profile = profile_of(certificate)
     if profile != wanted.profile:
         reasons.append(f"its profile is {profile}, wanted is {wanted.profile}")
@@ -269,6 +334,14 @@ def regeneration_reasons(
     if expiry is not None:
         reasons.append(expiry)
     return reasons
+
+
+def _issuer_reason(certificate: x509.Certificate, history: History) -> str:
+    for issuers, what in ((history.retired, "a retired CA"), (history.trusted, "the CA before, which is still trusted")):
+        for issuer in issuers:
+            if signed_by(certificate, issuer):
+                return f"issued by {what} ({name_text(issuer.subject)})"
+    return "it was issued by another authority"
 
 
 def _listed(names: t.Sequence[str]) -> str:

@@ -106,10 +106,12 @@ class Target:
         bundle: bytes,
         ownership: Ownership,
         now: datetime.datetime,
+        chain: bytes = b"",
+        history: inspect.History | None = None,
     ) -> State:
-        """Changes nothing."""
+        """Changes nothing. chain: what is to stand behind the certificate."""
         try:
-            return self._state(wanted, issuer, bundle, ownership, now)
+            return self._state(wanted, issuer, bundle, ownership, now, chain, history)
         except OSError as error:
             raise PkiError(f"{error.filename or self.directory} can't be read: {error.strerror}") from error
 
@@ -120,6 +122,8 @@ class Target:
         bundle: bytes,
         ownership: Ownership,
         now: datetime.datetime,
+        chain: bytes,
+        history: inspect.History | None,
     ) -> State:
         state = State()
         finishable = self._finishable()
@@ -128,7 +132,7 @@ class Target:
             key, certificate = t.cast("tuple[bytes | None, bytes | None]", finishable)
         else:
             key, certificate = files.read_optional(self.key), files.read_optional(self.certificate)
-        state.reasons = inspect.regeneration_reasons(wanted, certificate, key, issuer, now)
+        state.reasons = inspect.regeneration_reasons(wanted, certificate, key, issuer, now, history)
         if certificate is not None:
             try:
                 state.certificate = inspect.certificate_info(inspect.load_certificate(certificate))
@@ -139,6 +143,8 @@ class Target:
         if bundle and files.read_optional(self.authority) != bundle:
             state.changes.append("ca.pem")
         if not state.reasons:
+            if certificate is not None and with_chain(certificate, chain) != certificate:
+                state.changes.append(f"{os.path.basename(self.certificate)}: the chain behind it")
             for path, mode in self._modes(ownership):
                 if differs(path, ownership, mode):
                     state.changes.append(f"owner, group or mode of {os.path.basename(path)}")
@@ -166,10 +172,14 @@ class Target:
         os.rename(temporary, self.directory)
         files.fsync_directory(parent)
 
-    def adjust(self, bundle: bytes, ownership: Ownership) -> None:
-        """What needs no signature: an interrupted swap, ca.pem, owners and modes."""
+    def adjust(self, bundle: bytes, ownership: Ownership, chain: bytes = b"") -> None:
+        """What needs no signature: an interrupted swap, the chain, ca.pem, owners and modes."""
         if self._finishable() is not None:
             self._swap()
+        certificate = files.read_optional(self.certificate)
+        if certificate is not None and with_chain(certificate, chain) != certificate:
+            status = os.stat(self.certificate)
+            files.write_atomic(self.certificate, with_chain(certificate, chain), files.PUBLIC_MODE, status.st_uid, status.st_gid)
         if bundle and os.path.isdir(self.directory) and files.read_optional(self.authority) != bundle:
             files.write_atomic(self.authority, bundle, files.PUBLIC_MODE, ownership.uid, ownership.gid)
         for path, mode in self._modes(ownership):
@@ -239,6 +249,11 @@ class Target:
             os.replace(self.pending_key, self.key)
         os.replace(self.pending_certificate, self.certificate)
         files.fsync_directory(self.directory)
+
+
+def with_chain(certificate: bytes, chain: bytes) -> bytes:
+    """The certificate, which comes first in its file, with this chain behind it."""
+    return inspect.load_certificate(certificate).public_bytes(inspect.PEM) + chain
 
 
 def fits(key_pem: bytes, certificate: bytes) -> bool:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import ipaddress
 import typing as t
@@ -24,6 +25,20 @@ if t.TYPE_CHECKING:
 
 # Hosts without a battery-backed clock, and zones set wrong, are commonly hours behind.
 BACKDATE: t.Final = datetime.timedelta(days=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Of an authority: how many others may stand below it (None: any number), and which names."""
+
+    path_length: int | None = None
+    permitted: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+
+def _constraint(name: str) -> x509.GeneralName:
+    kind, _dummy, value = name.partition(":")
+    return x509.IPAddress(ipaddress.ip_network(value)) if kind == "IP" else x509.DNSName(value)
 
 
 def _general_name(name: str) -> x509.GeneralName:
@@ -69,6 +84,8 @@ def sign(
         raise PkiError(f"the request's key is {actual}, wanted is {wanted.key_type}")
     if inspect.not_after(issuer) <= now:
         raise PkiError(f"the authority's certificate expired at {inspect.timestamp(inspect.not_after(issuer))}")
+    for name in wanted.names:
+        inspect.check_permitted(name, issuer)
     server = wanted.profile in ("server", "server_client")
     client = wanted.profile in ("client", "server_client")
     usages = [ExtendedKeyUsageOID.SERVER_AUTH] * server + [ExtendedKeyUsageOID.CLIENT_AUTH] * client
@@ -110,24 +127,61 @@ def sign(
 
 
 def self_signed(
-    key: PrivateKey, common_name: str, organization: str, valid_days: int, now: datetime.datetime
+    key: PrivateKey, common_name: str, organization: str, valid_days: int, now: datetime.datetime, limits: Limits | None = None
 ) -> x509.Certificate:
-    """A root certificate. Its path length is open: intermediate authorities may come."""
+    """A root certificate. Its path length is open by default: a generation to come is signed by it, too."""
     name = request.subject_name(common_name, organization)
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    return (
+    return _authority(name, key.public_key(), name, key, key.public_key(), now, now + datetime.timedelta(days=valid_days), limits or Limits())
+
+
+def sign_authority(
+    subject: x509.Name,
+    public_key: PublicKey,
+    issuer: x509.Certificate,
+    issuer_key: PrivateKey,
+    valid_days: int,
+    now: datetime.datetime,
+    path_length: int | None = None,
+) -> x509.Certificate:
+    """An authority below another one: an intermediate, or the next generation's root for those who know this one alone.
+
+    :raises PkiError: when the issuer has expired
+    """
+    if inspect.not_after(issuer) <= now:
+        raise PkiError(f"{inspect.name_text(issuer.subject)} expired at {inspect.timestamp(inspect.not_after(issuer))}")
+    end = min(now + datetime.timedelta(days=valid_days), inspect.not_after(issuer))
+    public = t.cast("PublicKey", issuer.public_key())
+    return _authority(subject, public_key, issuer.subject, issuer_key, public, now, end, Limits(path_length))
+
+
+def _authority(
+    subject: x509.Name,
+    public_key: PublicKey,
+    issuer: x509.Name,
+    issuer_key: PrivateKey,
+    issuer_public: PublicKey,
+    now: datetime.datetime,
+    end: datetime.datetime,
+    limits: Limits,
+) -> x509.Certificate:
+    identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)
+    above = x509.SubjectKeyIdentifier.from_public_key(issuer_public)
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + datetime.timedelta(days=valid_days))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=limits.path_length), critical=True)
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True, digital_signature=True), critical=True)
         .add_extension(identifier, critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
-        )
-        .sign(key, request.signature_hash(key))
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above), critical=False)
     )
+    if limits.permitted or limits.excluded:
+        constraints = x509.NameConstraints(
+            [_constraint(name) for name in limits.permitted] or None, [_constraint(name) for name in limits.excluded] or None
+        )
+        builder = builder.add_extension(constraints, critical=True)
+    return builder.sign(issuer_key, request.signature_hash(issuer_key))

@@ -72,6 +72,22 @@ def normalize_names(entries: t.Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({normalize_name(str(entry)) for entry in entries}))
 
 
+def check_constraint(entry: str) -> str:
+    """``DNS:name`` (and all names below it) or ``IP:network``, as an authority's name constraint.
+
+    :raises PkiError: when it is none of them
+    """
+    kind, _dummy, value = entry.partition(":")
+    if kind == "IP":
+        try:
+            return f"IP:{ipaddress.ip_network(value)}"
+        except ValueError:
+            raise PkiError(f"{entry!r} is no network (for example IP:10.0.0.0/8)") from None
+    if kind != "DNS" or "*" in value:
+        raise PkiError(f"{entry!r} can't be a name constraint: write DNS:example.com or IP:10.0.0.0/8")
+    return f"DNS:{_dns_name(value)}"
+
+
 def check_common_name(name: str, what: str = "common_name") -> str:
     if not name or name != name.strip():
         raise PkiError(f"{what} is empty or begins or ends with a space")

@@ -155,6 +155,40 @@ def groups(members: t.Mapping[str, t.Collection[str]]) -> list[Finding]:
     return out
 
 
+def broker(host: str, members: t.Mapping[str, t.Collection[str]], listener: str, address: str) -> list[Finding]:
+    """What the broker of a host cannot do without: a database beside it, and an address for devices without certificates."""
+    out = []
+    # An empty group is a finding of its own.
+    if members.get("mysql") and host not in members["mysql"]:
+        out.append(
+            Finding(
+                f"{host} is in the group emqx and not in the group mysql, but each broker asks a database on its own host",
+                f"Do: put {host} into the group mysql too",
+            )
+        )
+    if listener != "off" and not address:
+        out.append(
+            Finding(
+                f"emqx_password_listener is {listener} and emqx_password_address is empty",
+                "Do: set emqx_password_address to the address of the interface on which devices without certificates connect",
+            )
+        )
+    return out
+
+
+def sites(host: str, brokers: t.Mapping[str, str]) -> list[Finding]:
+    """A host whose devices another broker has as well: they could be told of one of them only. brokers: site by host."""
+    others = sorted(other for other, site in brokers.items() if other != host and site == brokers.get(host))
+    if not others:
+        return []
+    return [
+        Finding(
+            f"{host} and {', '.join(others)} are brokers of the same site ({brokers[host]}): a device can have one broker",
+            "Do: set iot_site of one of them to another name, and site of the devices there, or keep one host in the group emqx",
+        )
+    ]
+
+
 def version_tuple(text: str) -> tuple[int, ...]:
     """Numbers of a version: "5.8.9" -> (5, 8, 9)."""
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3])

@@ -2,87 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Real programs for the tests: an InfluxDB (one of yours by INFLUXDB_URL and INFLUXDB_TOKEN, else the lab's), and Telegraf."""
+"""The InfluxDB of the tests: one of yours by INFLUXDB_URL and INFLUXDB_TOKEN, else the lab's."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import os
-import pathlib
-import platform
 import secrets
-import shutil
-import subprocess
-import time
-import urllib.error
-import urllib.request
 
 import pytest
-from free_ports import free_port
-
-from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Client
-
-ROOT = pathlib.Path(__file__).parents[3]
-ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-
-
-@dataclasses.dataclass
-class Server:
-    url: str
-    token: str
-    organization: str
-    own: bool
-
-    def client(self, token: str | None = None) -> Client:
-        return Client.connect(self.url, self.token if token is None else token)
-
-
-def program(name: str, directory: str) -> str:
-    """A program that the lab built, or one that an environment variable names."""
-    given = os.environ.get(name.upper() + "_PROGRAM")
-    path = given or str(ROOT / "build" / "lab" / "artefacts" / f"{directory}-{ARCHITECTURE}" / name)
-    if not os.access(path, os.X_OK):
-        pytest.fail(f"there is no {name} at {path}: `make lab` builds it, or name one with {name.upper()}_PROGRAM", pytrace=False)
-    return path
-
-
-@contextlib.contextmanager
-def running_influxd(directory: pathlib.Path, *options: str):
-    """An InfluxDB of our own, not set up, with its data in a directory; yields its address."""
-    directory.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    log = directory / "influxd.log"
-    command = [
-        program("influxd", "influxdb"),
-        f"--bolt-path={directory}/influxd.bolt",
-        f"--sqlite-path={directory}/influxd.sqlite",
-        f"--engine-path={directory}/engine",
-        f"--http-bind-address=127.0.0.1:{port}",
-        "--reporting-disabled",
-        "--log-level=warn",
-        *options,
-    ]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"influxd did not start:\n{log.read_text()[-2000:]}", pytrace=False)
-            with contextlib.suppress(urllib.error.URLError, ConnectionError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        shutil.rmtree(directory, ignore_errors=True)
+from stack.influxd import Server, set_up_influxd
 
 
 @pytest.fixture(scope="session")
@@ -95,12 +23,8 @@ def influxdb(tmp_path_factory):
             pytest.fail("INFLUXDB_URL without INFLUXDB_TOKEN (an operator token)", pytrace=False)
         yield Server(url, token, os.environ.get("INFLUXDB_ORGANIZATION", "edgestack"), own=False)
         return
-    token = secrets.token_hex(24)
-    with running_influxd(tmp_path_factory.mktemp("influxdb") / "data") as url:
-        client = Client.connect(url)
-        client.setup({"username": "admin", "password": secrets.token_hex(12), "org": "edgestack", "bucket": "iotdata", "token": token})
-        client.close()
-        yield Server(url, token, "edgestack", own=True)
+    with set_up_influxd(tmp_path_factory.mktemp("influxdb") / "data") as server:
+        yield server
 
 
 @pytest.fixture
@@ -116,7 +40,16 @@ def prefix(influxdb):
     for mapping in client.mappings(org_id):
         if mapping["database"].startswith(name) and not mapping.get("virtual"):
             client.delete(f"/api/v2/dbrps/{mapping['id']}", {"orgID": org_id})
-    for bucket in client.buckets(org_id):
-        if bucket["name"].startswith(name):
-            client.delete(f"/api/v2/buckets/{bucket['id']}")
+    for path, items, key in (
+        ("/api/v2/replications", client.replications(org_id), "name"),
+        ("/api/v2/remotes", client.remotes(org_id), "name"),
+        ("/api/v2/tasks", client.tasks(org_id), "name"),
+        ("/private/legacy/authorizations", client.v1_authorizations(org_id), "token"),
+        ("/api/v2/buckets", client.buckets(org_id), "name"),
+        ("/api/v2/users", client.listed("/api/v2/users", "users"), "name"),
+        ("/api/v2/orgs", client.listed("/api/v2/orgs", "orgs"), "name"),
+    ):
+        for item in items:
+            if item[key].startswith(name):
+                client.delete(f"{path}/{item['id']}")
     client.close()

@@ -15,8 +15,8 @@ import sys
 
 import pytest
 import yaml
-
-from .conftest import ROOT, running_influxd
+from stack.influxd import running_influxd
+from stack.programs import ROOT
 
 pytestmark = pytest.mark.integration
 

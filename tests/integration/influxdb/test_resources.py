@@ -9,13 +9,12 @@ from __future__ import annotations
 import secrets
 
 import pytest
+from stack.influxd import running_influxd
 
 from ansible_collections.edgestack.iot.plugins.module_utils._http import Fault
-from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import resources
+from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import info, resources
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Client, Refused
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.resources import Bucket, Mapping, Permission, Token
-
-from .conftest import running_influxd
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +45,7 @@ def test_setup_of_a_new_one_and_what_comes_after(tmp_path):
 
         again = resources.setup(client, wanted, check=False)
         assert not again.differences.changed and again.values["already_set_up"]
-        bucket = next(one for one in resources.info(client, "plant", ["buckets"])["buckets"] if one["name"] == "readings")
+        bucket = next(one for one in info.info(client, "plant", ["buckets"])["buckets"] if one["name"] == "readings")
         assert bucket["retention"] == "7d"
 
         other = Client.connect(url, "another-token")
@@ -68,7 +67,7 @@ def test_a_password_that_influxdb_refuses_leaves_no_half_set_up_server(tmp_path)
 def test_buckets_are_made_changed_left_alone_and_removed(influxdb, client, prefix):
     org = influxdb.organization
     wanted = [
-        Bucket(f"{prefix}_a", retention="7d", description="readings"),
+        Bucket(f"{prefix}_a", retention="7d", description="readings", schema_type="implicit"),
         Bucket(f"{prefix}_b", retention="0"),
         Bucket(f"{prefix}_c", retention="1h"),
     ]
@@ -111,6 +110,8 @@ def test_more_buckets_than_one_page(influxdb, client, prefix):
 def test_what_cannot_be_is_refused(influxdb, client, prefix):
     with pytest.raises(Refused, match="belongs to InfluxDB"):
         resources.buckets(client, influxdb.organization, [Bucket("_monitoring", present=False)], check=False)
+    with pytest.raises(Refused, match="no explicit schemas"):
+        resources.buckets(client, influxdb.organization, [Bucket(f"{prefix}_x", schema_type="explicit")], check=True)
     with pytest.raises(Refused, match="no organisation"):
         resources.buckets(client, prefix, [Bucket("x")], check=True)
     with pytest.raises(Refused, match="there is no bucket"):
@@ -262,9 +263,9 @@ def test_queries(influxdb, client, prefix):
 
 
 def test_info_has_no_secret(influxdb, client, prefix):
-    found = resources.info(client, influxdb.organization, ["buckets", "tokens", "mappings"])
+    found = info.info(client, influxdb.organization, ["buckets", "tokens", "mappings", "users", "v1_users", "tasks", "remotes", "replications"])
     assert found["version"].startswith("2.") and found["healthy"] and not found["setup_allowed"]
     assert influxdb.token not in str(found)
     assert any(one["name"] == "_tasks" for one in found["buckets"]) and found["mappings"][0]["virtual"]
     with pytest.raises(Refused, match="organization"):
-        resources.info(client, None, ["buckets"])
+        info.info(client, None, ["buckets"])

@@ -27,6 +27,7 @@ import yaml
 from unit.plugins._mqtt.conftest import ONE, TWO, described, pki, start  # noqa: F401 - fixtures
 
 ROOT = pathlib.Path(__file__).parents[3]
+PROFILES = ROOT / "roles" / "devices" / "files" / "profiles"
 PASSWORD = "Right-horse-7"
 
 
@@ -42,6 +43,7 @@ class Stack:
         self.dashboard = (401, {"code": "BAD_USERNAME_OR_PWD", "message": "Auth failed"})
         self.healthy = 200
         self.probes = 0
+        self.subscribed = [yaml.safe_load(path.read_text())["telemetry"] for path in PROFILES.glob("*.yml")]
 
     def rows(self):
         rows = []
@@ -51,10 +53,15 @@ class Stack:
         return self.stored(rows)
 
     def answer(self, method, path, query, headers, body):
-        if path == "/_stcore/health":
-            return self.healthy, "ok"
+        if path in ("/_stcore/health", "/api/v5/status"):
+            return (self.healthy if "stcore" in path else 200), "ok"
         if path == "/api/v5/login":
             return self.dashboard
+        if path == "/api/v5/nodes":
+            return 200, [{"node": "emqx@127.0.0.1", "version": "5.8.9", "edition": "Opensource", "node_status": "running"}]
+        if path == "/api/v5/subscriptions":
+            data = [{"clientid": "telegraf-centre", "topic": topic, "qos": 1} for topic in self.subscribed]
+            return 200, {"data": data, "meta": {"page": 1, "limit": 1000, "hasnext": False}}
         if path == "/query":
             return self.influxdb(query, headers)
         return self.grafana(path, headers, body)
@@ -136,6 +143,8 @@ def site(tmp_path, pki, start):  # noqa: F811
             for name, value in (("influxdb_token_verify", "a-token-0123456789"), ("grafana_admin_password", PASSWORD)):
                 (secrets / name).write_text(value)
                 (secrets / name).chmod(0o600)
+            (tmp_path / "emqx").mkdir()
+            (tmp_path / "emqx" / "api_secret").write_text("an-api-secret-0123456789")
             app = tmp_path / "app"
             app.mkdir()
             shown = {"ok": page == 0, "statistics": {"Mean": "1.5"}, "problems": [] if page == 0 else ["no such device"]}
@@ -150,6 +159,7 @@ def site(tmp_path, pki, start):  # noqa: F811
                 "emqx_address": "127.0.0.1",
                 "emqx_port": broker.port,
                 "emqx_dashboard_port": plain,
+                "_emqx_secrets": str(tmp_path / "emqx"),
                 "influxdb_address": "127.0.0.1",
                 "influxdb_port": secure,
                 "_influxdb_etc": str(tmp_path / "influxdb"),
@@ -158,7 +168,7 @@ def site(tmp_path, pki, start):  # noqa: F811
                 "_grafana_etc": str(tmp_path / "grafana"),
                 "streamlit_port": plain,
                 "_streamlit_home": str(app),
-                "devices_verify": [{"id": ONE}, {"id": TWO}],
+                "devices_verify": [{"id": name, "profile": "edgestack_verify"} for name in (ONE, TWO)],
                 "verify_retries": 1,
             }
             groups = {name: {"hosts": {"centre": None}} for name in ("emqx", "influxdb", "grafana", "streamlit", "telegraf", "mysql")}
@@ -186,7 +196,7 @@ def verify(tmp_path):
         }
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
         out = done.stdout + done.stderr
-        assert "secret of" not in out and PASSWORD not in out and "a-token-0123456789" not in out
+        assert not [secret for secret in ("secret of", PASSWORD, "a-token-0123456789", "an-api-secret-0123456789") if secret in out]
         return done.returncode, json.loads(report.read_text()) if report.exists() else [], out
 
     return run
@@ -218,19 +228,21 @@ def test_what_the_servers_do_wrong_is_in_the_report(site, verify):
     stack.grafana_password = "admin"
     stack.dashboard = (200, {"token": "x"})
     stack.healthy = 503
+    stack.subscribed.remove("tele/+/SENSOR")
     # The database gives back other values than were sent.
     stack.stored = lambda rows: [row | {"value": row["value"] + 1} if row["device"] == ONE else row for row in rows]
     status, report, out = verify()
     assert status != 0
     names = failed(report)
     assert names == sorted([
-        "a wrong password", "a wrong password, MQTT 5",
+        "a collector listens to every kind of device", "a wrong password", "a wrong password, MQTT 5",
         "publishing on another device's topic", "publishing on another device's topic, MQTT 5",
         "the dashboard's default password", "a query without a token", "the dashboards' default password",
         "the data source answers with the reading", "the app is up", "the app's page shows the metric",
         "stored: a reading of a registered device", "stored: a reading of a registered device, MQTT 5",
         "stored: publishing on another device's topic", "stored: publishing on another device's topic, MQTT 5",
     ]), out  # fmt: skip
+    assert "not to tele/+/SENSOR" in out
     for name in names:
         assert f"not proved: centre: {name}: " in out
 
@@ -255,5 +267,6 @@ def test_nothing_runs_and_the_report_is_whole(site, verify, tmp_path):
     shutil.rmtree(tmp_path / "app")
     status, report, out = verify()
     assert status != 0, out
-    assert [entry["name"] for entry in report if entry["ok"]] == []
+    # What the controller noted needs no server.
+    assert [entry["name"] for entry in report if entry["ok"]] == ["revoked devices that this broker may still let in"]
     assert "nobody listens on 127.0.0.1:1" in out

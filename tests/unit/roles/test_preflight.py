@@ -19,14 +19,14 @@ ROOT = pathlib.Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(shutil.which("dpkg") is None, reason="preflight asks dpkg: needs a Debian")
 
 
-def run(tmp_path, groups, **variables):
+def run(tmp_path, groups, *, centre=None, **variables):
     (tmp_path / "hosts.yml").write_text(
         yaml.safe_dump(
             {
                 "all": {
                     "hosts": {"here": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}},
                     "vars": variables,
-                    "children": {group: {"hosts": {"here": None}} for group in groups},
+                    "children": {group: {"hosts": {centre: None, "here": None} if centre and group == "influxdb" else {"here": None}} for group in groups},
                 }
             }
         )
@@ -38,7 +38,7 @@ def run(tmp_path, groups, **variables):
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_NOCOLOR": "1",
     }
-    command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml"]
+    command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "--limit", "here", "play.yml"]
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -51,10 +51,31 @@ def test_everything_that_is_wrong_is_said_at_once_with_what_to_do(tmp_path):
     assert "mysql_strange_thing belongs to no role" in done.stdout + done.stderr
 
 
+def test_a_broker_that_could_not_be_set_up_is_refused_at_the_start(tmp_path):
+    done = run(tmp_path, ["emqx", "mysql"], mysql_port=3999, emqx_password_listener="tcp")
+    assert done.returncode == 2
+    assert "emqx_password_listener is tcp and emqx_password_address is empty. Do: set emqx_password_address" in done.stdout + done.stderr
+
+
 def test_a_host_on_which_nothing_is_wrong_passes(tmp_path):
     done = run(tmp_path, ["mysql"], mysql_port=3999)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "failed=0" in done.stdout and "changed=0" in done.stdout
+
+
+def test_an_outage_that_does_not_fit_is_refused_with_what_fits(tmp_path):
+    done = run(tmp_path, ["emqx", "mysql"], iot_outage="30d", iot_readings_per_second=5000)
+    text = done.stdout + done.stderr
+    assert done.returncode == 2 and "30d without a consumer at 5000 readings/s" in text and "Do: set iot_outage to at most" in text
+    done = run(tmp_path, ["emqx", "mysql"], iot_outage="a while")
+    assert done.returncode == 2 and "iot_outage: 'a while' is not a duration" in done.stdout + done.stderr
+
+
+def test_a_gateway_whose_centre_forgets_too_soon_is_refused(tmp_path):
+    where = {"centre": "elsewhere", "iot_outage": "2d", "iot_readings_per_second": 0.1}
+    done = run(tmp_path, ["influxdb", "gateways"], iot_retention="1d", **where)
+    assert done.returncode == 2 and "the centre keeps readings for 1d" in done.stdout + done.stderr
+    assert "the centre keeps" not in (lambda done: done.stdout + done.stderr)(run(tmp_path, ["influxdb", "gateways"], iot_retention="3d", **where))
 
 
 def test_an_option_of_the_wrong_type_is_refused(tmp_path):

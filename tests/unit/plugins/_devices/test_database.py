@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
 
 import pytest
+import yaml
 
-from ansible_collections.edgestack.iot.plugins.module_utils._devices import database, profiles, registry, rows
+from ansible_collections.edgestack.iot.plugins.module_utils._devices import database, hashing, profiles, registry, rows
 from ansible_collections.edgestack.iot.plugins.plugin_utils import _devices
 
 pymysql = pytest.importorskip("pymysql", reason="PyMySQL")
@@ -22,7 +25,7 @@ INSTALL = shutil.which("mariadb-install-db")
 pytestmark = pytest.mark.skipif(SERVER is None or INSTALL is None, reason="needs mariadb-server-core and mariadb-client-core")
 
 PROFILES = profiles.read(_devices.collection_profiles())
-KEY = b"k" * 32
+HASHER = hashing.Hasher(b"k" * 32)
 # The old stack's tables: another collation, and none of our columns.
 OLD = [
     "CREATE TABLE mqtt_user (id INT UNSIGNED NOT NULL AUTO_INCREMENT, username VARCHAR(100) DEFAULT NULL, password_hash VARCHAR(100)"
@@ -73,8 +76,8 @@ def connect(server):
     return lambda: open_one(database="mqtt")
 
 
-def user(name, password="a-long-password-1", profile="raspberrypi", **options):
-    return rows.device_user(registry.Device(name, profile, **options), PROFILES[profile], password, KEY)
+def user(name, password="a-long-password-1", profile="raspberrypi", previous=None, **options):
+    return rows.device_user(registry.Device(name, profile, **options), PROFILES[profile], password, HASHER, previous)
 
 
 def query(connect, statement, *args):
@@ -98,11 +101,11 @@ def state(connect):
 def test_a_life(connect):
     users = [user("dev-1"), user("dev-2", auth="password"), user("plug", profile="sonoff_pow")]
     predicted, schema = run(connect, users, check=True)
-    assert len(predicted.add) == 3 and schema == ["create table mqtt_user", "create table mqtt_acl"]
+    assert len(predicted.add) == 3 and schema == [f"create table mqtt_{name}" for name in ("user", "acl", "user_previous")]
     assert query(connect, "SHOW TABLES") == ()
     assert state(connect) is None
     made, schema = run(connect, users)
-    assert made.counts()["added"] == 3 and len(schema) == 2
+    assert made.counts()["added"] == 3 and len(schema) == 3
     first = state(connect)
     again, schema = run(connect, users)
     assert state(connect) == first
@@ -201,9 +204,23 @@ def test_all_or_nothing(connect):
 
 
 # What the emqx role configures; ${...} become parameters of a prepared statement. EMQX gives '' for a certificate that is not there.
-AUTHENTICATION = pathlib.Path(__file__).parents[4] / "roles" / "emqx" / "vars" / "main.yml"
+ROLE = yaml.safe_load((pathlib.Path(__file__).parents[4] / "roles" / "emqx" / "vars" / "main.yml").read_text())
+QUERIES = ["_emqx_authentication_plain", "_emqx_authentication_with_previous"]
 
 
+def ask(connect, query_name, **values):
+    """As EMQX does: prepared on the server, parameters as strings."""
+    template = ROLE[query_name]
+    names = re.findall(r"\$\{(\w+)\}", template)
+    with connect() as connection, connection.cursor() as cursor:
+        cursor.execute("PREPARE q FROM %s", (re.sub(r"\$\{\w+\}", "?", template),))
+        for number, name in enumerate(names):
+            cursor.execute(f"SET @p{number} = %s", (values[name],))
+        cursor.execute("EXECUTE q USING " + ", ".join(f"@p{number}" for number in range(len(names))))
+        return cursor.fetchall()
+
+
+@pytest.mark.parametrize("query_name", QUERIES)
 @pytest.mark.parametrize(
     ("username", "clientid", "common_name", "admitted"),
     [
@@ -226,23 +243,41 @@ AUTHENTICATION = pathlib.Path(__file__).parents[4] / "roles" / "emqx" / "vars" /
         ("nobody", "nobody", "nobody", False),
     ],
 )
-def test_the_brokers_query_binds_user_client_and_certificate(connect, username, clientid, common_name, admitted):
-    import re
-
-    import yaml
-
+def test_the_brokers_query_binds_user_client_and_certificate(connect, query_name, username, clientid, common_name, admitted):
     run(connect, [user("dev-1"), user("dev-2"), user("plug", profile="sonoff_pow", auth="password")])
-    template = " ".join(yaml.safe_load(AUTHENTICATION.read_text())["_emqx_authentication_query"].split())
-    values = {"username": username, "clientid": clientid, "cert_common_name": common_name}
-    names = re.findall(r"\$\{(\w+)\}", template)
-    statement = re.sub(r"\$\{\w+\}", "?", template)
-    with connect() as connection, connection.cursor() as cursor:
-        # As EMQX does: prepared on the server, parameters as strings.
-        cursor.execute("PREPARE q FROM %s", (statement,))
-        for number, name in enumerate(names):
-            cursor.execute(f"SET @p{number} = %s", (values[name],))
-        cursor.execute("EXECUTE q USING " + ", ".join(f"@p{number}" for number in range(len(names))))
-        found = cursor.fetchall()
+    found = ask(connect, query_name, username=username, clientid=clientid, cert_common_name=common_name, password="a-long-password-1")
     assert len(found) == (1 if admitted else 0)
     if admitted:
         assert found[0][0] == user(username, profile="raspberrypi").password_hash and not found[0][2]
+
+
+def test_two_passwords_for_a_while(connect):
+    old, new, future = "an-old-password-1", "the-new-password-1", "2099-01-01 00:00:00"
+    users = [user("dev-1", new, previous=(old, future)), user("dev-2", new, previous=(old, "2020-01-01 00:00:00")), user("dev-3", new)]
+    run(connect, users)
+    assert not run(connect, users)[0].changed
+
+    def admitted(name, password, query_name=QUERIES[1]):
+        [(hashed, salt, _superuser)] = ask(connect, query_name, username=name, clientid=name, cert_common_name=name, password=password)
+        return hashlib.sha256((password + salt).encode()).hexdigest() == hashed
+
+    assert [admitted("dev-1", word) for word in (new, old, "another-password")] == [True, True, False]
+    assert [admitted("dev-2", word) for word in (new, old)] == [True, False], "its time is over"
+    assert [admitted("dev-3", word) for word in (new, old)] == [True, False]
+    assert [admitted("dev-1", word, QUERIES[0]) for word in (new, old)] == [True, False]
+    # Over, and revoked.
+    plan, _schema = run(connect, [user("dev-1", new), *users[1:]])
+    assert plan.update[0][1] == ["previous password"] and not admitted("dev-1", old)
+    run(connect, users[2:], gone=["dev-1", "dev-2"])
+    assert query(connect, "SELECT * FROM mqtt_user_previous") == ()
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "pbkdf2"])
+def test_the_role_names_the_same_hash(algorithm):
+    told = ROLE["_emqx_password_hashes"][algorithm]
+    hashed, salt = hashing.Hasher(b"k" * 32, algorithm).row("dev-1", "a-long-password-1")
+    if algorithm == "pbkdf2":
+        mine = hashlib.pbkdf2_hmac(told["mac_fun"], b"a-long-password-1", salt.encode(), told["iterations"], told["dk_length"]).hex()
+    else:
+        mine = hashlib.new(told["name"], f"a-long-password-1{salt}".encode()).hexdigest()
+    assert hashed == mine and set(ROLE["_emqx_password_hashes"]) == set(hashing.ALGORITHMS)

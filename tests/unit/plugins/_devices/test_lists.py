@@ -52,6 +52,7 @@ def test_defaults_are_filled_in():
         "qos": 1,
         "payload": {"format": "json", "time": "arrival"},
         "measurement": "probe",
+        "bundle": ["python"],
         "fields": [{"name": "value", "path": "value", "type": "float", "label": "value", "unit": ""}],
     }
     timed = profiles.complete("probe", changed(payload={"time": "payload"}))
@@ -69,6 +70,8 @@ def test_a_good_profile():
     [
         ([], "is no dictionary"),
         (changed(colour="blue"), "unknown colour"),
+        (changed(bundle=["windows"]), "is no list of arduino"),
+        (changed(bundle="python"), "is no list of arduino"),
         (changed(topics=None), "topics"),
         (changed(topics={"publish": "x"}), "is no list"),
         (changed(topics={"write": []}), "topics"),
@@ -218,8 +221,11 @@ def test_files(tmp_path):
     assert (found[1].site, found[1].auth, found[1].state) == ("north", "password", "revoked")
     listed.write_text("")
     assert registry.read([], str(listed), KNOWN) == []
-    listed.write_text("a: 1")
+    listed.write_text("devices:")
     assert source.load_devices(str(listed)) == []
+    listed.write_text("a: 1")
+    with pytest.raises(DevicesError, match="no list"):
+        source.load_devices(str(listed))
     listed.write_text("devices: 7")
     with pytest.raises(DevicesError, match="has no list"):
         source.load_devices(str(listed))
@@ -239,17 +245,17 @@ def test_files(tmp_path):
 def test_passwords(tmp_path):
     directory = str(tmp_path / "devices")
     predicted = _devices.Passwords(directory, check=True)
-    assert predicted.of("dev-1") and predicted.made == ["dev-1"] and predicted.salt_key()
+    assert predicted.of("dev-1") and predicted.made == ["dev-1"] and predicted.hasher().key
     assert not os.path.exists(directory)
     first = _devices.Passwords(directory, check=False)
     with first.lock():
-        password, key = first.of("dev-1"), first.salt_key()
+        password, key = first.of("dev-1"), first.hasher().key
         first.flush()
     path = os.path.join(directory, "dev-1", "password")
     assert len(password) >= 32 and first.made == ["dev-1"]
     assert os.stat(path).st_mode & 0o777 == 0o600 and os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
     again = _devices.Passwords(directory, check=False)
-    assert (again.of("dev-1"), again.salt_key(), again.made) == (password, key, [])
+    assert (again.of("dev-1"), again.hasher().key, again.made) == (password, key, [])
     assert again.of("dev-2") != password
     for content in (b"short\n", b"long enough but\ntwo lines of it", b"\xff" * 30):
         with open(path, "wb") as file:

@@ -9,16 +9,16 @@ import json
 
 import pytest
 
-from ansible_collections.edgestack.iot.plugins.module_utils._devices import profiles, registry, rows
+from ansible_collections.edgestack.iot.plugins.module_utils._devices import hashing, profiles, registry, rows
 from ansible_collections.edgestack.iot.plugins.module_utils._devices.source import DevicesError
 from ansible_collections.edgestack.iot.plugins.plugin_utils import _devices
 
-KEY = b"k" * 32
+HASHER = hashing.Hasher(b"k" * 32)
 PROFILES = profiles.read(_devices.collection_profiles())
 
 
 def user(name, password="a-long-password-1", **options):
-    return rows.device_user(registry.Device(name, options.pop("profile", "raspberrypi"), **options), PROFILES["raspberrypi"], password, KEY)
+    return rows.device_user(registry.Device(name, options.pop("profile", "raspberrypi"), **options), PROFILES["raspberrypi"], password, HASHER)
 
 
 def test_a_row_is_what_emqx_reckons():
@@ -36,17 +36,19 @@ def test_rows_are_the_same_at_every_run_and_differ_with_name_and_password():
 
 
 def test_service_accounts():
-    one = rows.service_user({"username": "telegraf-x", "subscribe": ["a/+"], "acl": [{"action": "all", "topic": "x", "permission": "deny"}]}, "p" * 20, KEY)
+    one = rows.service_user({"username": "telegraf-x", "subscribe": ["a/+"], "acl": [{"action": "all", "topic": "x", "permission": "deny"}]}, "p" * 20, HASHER)
     assert one.auth == "certificate" and one.acl == (("deny", "all", "x"), ("allow", "subscribe", "a/+"))
     for rule in ({}, {"action": "read", "topic": "x"}, {"action": "all", "topic": "x", "permission": "maybe"}):
         with pytest.raises(DevicesError, match=r"acl\[0\]"):
-            rows.service_user({"username": "x", "acl": [rule]}, "p" * 20, KEY)
+            rows.service_user({"username": "x", "acl": [rule]}, "p" * 20, HASHER)
 
 
 def test_the_file_that_travels():
     users = [user(f"dev-{number}") for number in range(3)]
-    data = rows.dump(users, ["old", "gone"])
-    assert rows.load(data) == (users, ["gone", "old"])
+    users.append(rows.device_user(registry.Device("dev-9", "raspberrypi"), PROFILES["raspberrypi"], "p" * 20, HASHER, ("o" * 20, "2030-01-01 00:00:00")))
+    gone = rows.Gone(("old",), ("gone",), ("back",))
+    data = rows.dump(users, gone)
+    assert rows.load(data) == (users, gone) and gone.names == {"old", "gone"}
     assert data.count(b"sensor/raspberrypi") == 1, "shared permissions are written once"
     for broken in (b"", b"{}", data[: len(data) // 2], json.dumps({**json.loads(data), "format": 9}).encode()):
         with pytest.raises(DevicesError):
@@ -61,8 +63,10 @@ def test_the_digest():
 
 def test_the_key_is_of_all_that_is_wanted():
     users = [user("a")]
-    assert rows.key(users, ["x", "y"], False) == rows.key(users, ["y", "x"], False)
-    assert len({rows.key(users, [], False), rows.key(users, ["x"], False), rows.key(users, [], True), rows.key([], [], False)}) == 4
+    none = rows.Gone()
+    wishes = [(users, none, False), (users, rows.Gone(("x",)), False), (users, rows.Gone((), ("x",)), False), (users, none, True), ([], none, False)]
+    wishes.append((users, rows.Gone((), (), ("x",)), False))
+    assert len({rows.key(*wish) for wish in wishes}) == 6
 
 
 def test_the_state_is_of_all_that_is_there():

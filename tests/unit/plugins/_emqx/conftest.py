@@ -592,6 +592,16 @@ class FakeEmqx:
         parts = path.split("/")[2:]
         if parts[0] not in self.clients:
             return missing
+        topics = self.clients[parts[0]].setdefault("topics", {})
+        if parts[1:] == ["subscriptions"]:
+            return 200, [{"clientid": parts[0], "topic": topic, "qos": qos, "node": "emqx@127.0.0.1"} for topic, qos in topics.items()]
+        if parts[1:] == ["subscribe", "bulk"]:
+            topics.update({one["topic"]: one["qos"] for one in body})
+            return 200, []
+        if parts[1:] == ["unsubscribe", "bulk"]:
+            for one in body:
+                topics.pop(one["topic"], None)
+            return 204, None
         return (204, None) if method == "DELETE" else (200, self.clients[parts[0]])
 
 

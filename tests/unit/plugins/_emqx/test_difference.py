@@ -166,3 +166,12 @@ def test_what_is_lacking_is_said(version, name, words):
         need(server(version), name, "the option")
     assert words in str(error.value)
     need(server("5.9.0", "Enterprise"), name, "the option")
+
+
+def test_another_kind_of_a_nested_object_replaces_it():
+    current = {"query": "x", "password_hash_algorithm": {"name": "sha256", "salt_position": "suffix"}}
+    wanted = {"password_hash_algorithm": {"name": "pbkdf2", "mac_fun": "sha256", "iterations": 10000}}
+    difference = Difference(wanted, current)
+    assert difference.body() == {"query": "x", **wanted} and difference.after() == difference.body()
+    same = Difference({"password_hash_algorithm": {"name": "sha256"}}, current)
+    assert not same.changed and same.body() == current

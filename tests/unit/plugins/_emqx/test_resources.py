@@ -7,7 +7,14 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import EmqxError, path_of
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import authentication, authorization, clients, information, listeners
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import (
+    authentication,
+    authorization,
+    clients,
+    information,
+    listeners,
+    subscriptions,
+)
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.versions import UnsupportedError
 from ansible_collections.edgestack.iot.plugins.module_utils._http import Fault
 
@@ -308,6 +315,36 @@ def test_information(emqx):
         assert len(emqx.writes) == before
 
 
+def subscribe(client, wanted, exclusive=True, check=False):
+    return subscriptions.subscriptions(client, "c1", wanted, exclusive=exclusive, check=check)
+
+
+def test_a_sessions_topics(emqx):
+    with emqx.client() as client:
+        none = subscribe(client, {"a/+": 1})
+        assert not none.changed and none.result == {"session": False, "subscribed": [], "unsubscribed": []}
+        session = emqx.clients["c1"] = {"clientid": "c1", "username": "u1", "connected": False, "topics": {"a/+": 1, "old": 0}}
+        predicted = subscribe(client, {"a/+": 1, "b": 1}, check=True)
+        assert predicted.changed and session["topics"] == {"a/+": 1, "old": 0}
+        done = subscribe(client, {"a/+": 1, "b": 1})
+        assert done.diff == predicted.diff and session["topics"] == {"a/+": 1, "b": 1}
+        assert done.result == {"session": True, "subscribed": ["b"], "unsubscribed": ["old"]}
+        assert not subscribe(client, {"a/+": 1, "b": 1}).changed
+        assert subscribe(client, {"b": 2}, exclusive=False).result["subscribed"] == ["b"] and session["topics"] == {"a/+": 1, "b": 2}
+        for wrong in ({"": 1}, {"a": 3}):
+            with pytest.raises(EmqxError, match="cannot be subscribed to"):
+                subscribe(client, wrong)
+    assert emqx.violations == []
+
+
+def test_a_subscription_that_does_not_hold_is_no_success(emqx589, monkeypatch):
+    emqx589.clients["c1"] = {"clientid": "c1", "username": "u1", "connected": True, "topics": {}}
+    with emqx589.client() as client:
+        monkeypatch.setattr(client, "post", lambda *_words: None)
+        with pytest.raises(EmqxError, match="is subscribed to"):
+            subscribe(client, {"a": 1})
+
+
 ACTS = {
     "authentication": authn,
     "authentication absent": lambda client: authn(client, present=False),
@@ -320,6 +357,7 @@ ACTS = {
     "banned absent": lambda client: ban(client, present=False),
     "client": lambda client: clients.end_sessions(client, clientids=["c1"]),
     "info": lambda client: information.information(client, ["listeners"]),
+    "subscription": lambda client: subscribe(client, {"a/+": 1}),
 }
 
 

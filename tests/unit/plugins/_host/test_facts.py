@@ -62,3 +62,13 @@ def test_listeners(monkeypatch):
     ]
     monkeypatch.setattr(facts.shutil, "which", lambda name: None)
     assert facts.listeners(answer(text)) == []
+
+
+def test_users_and_what_was_filled_to_the_end(tmp_path):
+    assert "root" in facts.users()
+    for name in ("streamlit/venv-1", "streamlit/venv-2", "bundle/abc"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "streamlit/venv-2/.complete").touch()
+    (tmp_path / "bundle/abc/.complete").touch()
+    assert facts.whole(str(tmp_path)) == [str(tmp_path / "bundle/abc"), str(tmp_path / "streamlit/venv-2")]
+    assert facts.whole(str(tmp_path / "none")) == []

@@ -411,3 +411,48 @@ def test_dialect_reads_what_there_is():
     assert read('{"other": 1}') == ("", '{"other": 1}')
     assert read("") == ("", "an empty answer")
     assert json.dumps(Fault("k", "GET", "u", "m").as_dict())
+
+
+def test_a_large_body_goes_through_a_file_both_ways(serve, tmp_path):
+    """Also beyond what is taken into memory, and from the beginning when it is repeated."""
+    body = bytes(range(256)) * 4096
+    server = serve(answer("503 Service Unavailable", "later"), answer("200 OK", body), answer("503 Service Unavailable"), answer("204 No Content"))
+    with client(server) as transport, (tmp_path / "file").open("w+b") as file:
+        file.write(b"what was there before, and is longer" * 40000)
+        response = transport.request("GET", "/backup", into=file)
+        assert response.body == b"" and file.seek(0) == 0 and file.read() == body
+        transport.request("PUT", "/restore", body=file)
+        assert transport.requests == 4
+    for sent in server.requests[2:]:
+        head, _end, data = sent.partition(b"\r\n\r\n")
+        assert data == body and b"Content-Length: 1048576" in head and b"chunked" not in head
+
+
+def test_an_error_answer_does_not_get_into_the_file(serve, tmp_path):
+    server = serve(answer("404 Not Found", '{"code": "not found", "message": "no"}'), answer("500 Internal Server Error", '{"code": "x", "message": "broken"}'))
+    with client(server, retries=0) as transport, (tmp_path / "file").open("w+b") as file:
+        assert transport.request("GET", "/a", absent=True, into=file) is None
+        assert "broken" in fault_of(lambda: transport.request("GET", "/b", into=file)).message
+        assert file.seek(0, 2) == 0
+
+
+def test_a_cut_off_body_is_no_file(serve, tmp_path):
+    def cut(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+        connection.close()
+
+    with client(serve(cut), retries=0) as transport, (tmp_path / "file").open("w+b") as file:
+        assert fault_of(lambda: transport.request("GET", "/a", into=file)).kind == "broken"
+
+
+def test_a_full_disk_is_not_the_servers_fault(serve):
+    with client(serve(answer("200 OK", b"x" * 100000)), retries=0) as transport, open("/dev/full", "w+b", buffering=0) as file:
+
+        class Full:
+            """/dev/full cannot be truncated or sought in on every kernel."""
+
+            write = staticmethod(file.write)
+            seek = truncate = staticmethod(lambda *_position: 0)
+
+        fault = fault_of(lambda: transport.request("GET", "/a", into=Full()))
+    assert fault.kind == "request" and "No space left" in fault.message

@@ -145,7 +145,7 @@ def test_the_whole_life(site):
     assert site.tree() == after
 
     output = site.run("--check", "--diff", "-vvv", token="t0ken-that-nobody-sees", names=["new.example"], mode="0600")
-    assert site.changed(output) == [1, 1] and "its names are DNS:one" in output
+    assert site.changed(output) == [1, 1] and "SAN changed: it has DNS:one" in output
     assert site.tree() == after
     output = site.run("--diff", "-vvv", token="another-t0ken", names=["new.example"], mode="0600")
     site.nothing_private_in(output)
@@ -177,7 +177,7 @@ def test_mistakes_are_explained_and_change_nothing(site):
         ({"mode": "u=rw"}, "write it in octal"),
         ({"pki_adopt_certificate": "nowhere.pem", "pki_adopt_key": "nowhere.key"}, "nowhere.pem can't be read"),
         ({"pki_adopt_certificate": "pki/ca.pem"}, "required together"),
-        ({"devices_file": "nowhere.yml"}, "nowhere.yml can't be read"),
+        ({"devices_file": "nowhere.yml"}, "nowhere.yml: No such file"),
         ({"devices_file": "play.yml"}, "has no id"),
         ({"devices_file": "inventory.yml"}, "no list of devices"),
     ):

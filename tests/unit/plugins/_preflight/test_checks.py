@@ -64,6 +64,12 @@ def test_groups():
     assert checks.groups({}) == []
 
 
+def test_a_device_has_one_broker():
+    assert checks.sites("a", {"a": "main", "b": "river"}) == []
+    (finding,) = checks.sites("a", {"a": "main", "b": "main", "c": "river"})
+    assert finding.what.startswith("a and b are brokers of the same site (main)")
+
+
 @pytest.mark.parametrize(
     ("version", "nodes", "licensed", "refused"),
     [
@@ -86,3 +92,14 @@ def test_variables_near_misses_are_refused_and_strangers_warned_of():
     findings, warnings = checks.variables(names, known, foreign=["emqx_tls_prot"])
     assert whats(findings) == ["the variable emqx_verison is unknown, there is emqx_version", "the variable iot_bukket is unknown, there is iot_bucket"]
     assert len(warnings) == 1 and "emqx_nothing_like_it" in warnings[0]
+
+
+def test_a_broker_has_its_database_beside_it_and_its_listeners_an_address():
+    members = {"emqx": ["centre", "gateway-1"], "mysql": ["centre"]}
+    assert checks.broker("centre", members, "off", "") == []
+    assert checks.broker("centre", members, "tcp", "10.0.0.1") == []
+    (finding,) = checks.broker("gateway-1", members, "off", "")
+    assert "gateway-1 is in the group emqx and not in the group mysql" in finding.what
+    (finding,) = checks.broker("centre", members, "tls", "")
+    assert finding.what == "emqx_password_listener is tls and emqx_password_address is empty"
+    assert checks.broker("centre", {"emqx": ["centre"], "mysql": []}, "off", "") == []

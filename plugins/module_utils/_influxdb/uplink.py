@@ -1,0 +1,196 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A gateway's look at its uplink: how the queues stand, as readings; a blocked queue is renewed; what the centre lacks is copied.
+
+It runs on the gateway, once a minute by a timer of systemd, with the standard library alone:
+
+    python3 -m edgestack_uplink /etc/edgestack/uplink/settings.json
+
+What it writes goes into the replicated bucket, and so it also wakes a queue that waits: after ten failures InfluxDB tries again only at
+the next write, or after a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+import typing as t
+
+from .._http import Fault
+from . import duration, reconcile, replication
+from .client import Client, Refused, read_token
+
+_TEXT = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The configuration file. replications are their names with local and remote bucket; the first bucket gets the figures."""
+
+    host: str
+    url: str
+    token_file: str
+    ca_file: str
+    organization: str
+    remote_url: str
+    remote_token_file: str
+    replications: list[dict[str, str]]
+    state_file: str
+    reconcile: bool = True
+    every: str = "1h"
+    since: str = "7d"
+    settle: str = "5m"
+
+    @classmethod
+    def read(cls, path: str) -> Settings:
+        try:
+            with open(path, encoding="utf-8") as file:
+                return cls(**json.load(file))
+        except (OSError, ValueError, TypeError) as error:
+            raise Refused(f"cannot use {path}: {error}") from None
+
+
+@dataclasses.dataclass
+class State:
+    """What one run leaves for the next: when was compared last, and since when each queue has not been empty."""
+
+    reconciled: float = 0.0
+    waiting: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: str) -> State:
+        try:
+            with open(path, encoding="utf-8") as file:
+                data = json.load(file)
+            return cls(float(data["reconciled"]), {str(name): float(since) for name, since in data["waiting"].items()})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            # None yet, or one that a power cut left broken: it is compared once more.
+            return cls()
+
+    def write(self, path: str) -> None:
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            json.dump(dataclasses.asdict(self), file)
+        os.replace(path + ".new", path)
+
+
+def connect(url: str, token_file: str, ca_file: str) -> Client:
+    return Client.connect(url, read_token(None, token_file), ca_file=ca_file or None, timeout=60, retries=1)
+
+
+def look(local: Client, settings: Settings, state: State, now: float) -> list[str]:
+    """Writes how the queues stand; the names of those that are blocked."""
+    org_id = local.organization_id(settings.organization)
+    found = {one["name"]: one for one in local.replications(org_id)}
+    missing = sorted({one["name"] for one in settings.replications} - set(found))
+    if missing:
+        raise Refused(f"there is no replication {', '.join(missing)}; run the playbook for this host")
+    lines = []
+    blocked = []
+    for one in settings.replications:
+        name = one["name"]
+        queue = replication.queue_of(found[name])
+        stuck = replication.blocked(found[name])
+        if stuck:
+            blocked.append(name)
+        if queue["remaining_bytes"]:
+            state.waiting.setdefault(name, now)
+        else:
+            state.waiting.pop(name, None)
+        lines.append(
+            _line(
+                "uplink",
+                settings.host,
+                name,
+                now,
+                queue_bytes=queue["queue_bytes"],
+                remaining_bytes=queue["remaining_bytes"],
+                waiting_seconds=int(now - state.waiting.get(name, now)),
+                latest_status=queue["latest_status"],
+                blocked=stuck,
+                error=queue["latest_error"] if queue["remaining_bytes"] else "",
+            )
+        )
+    _store(local, org_id, settings, lines)
+    return blocked
+
+
+def heal(local: Client, remote: Client, settings: Settings, now: float) -> list[dict[str, t.Any]]:
+    """Renews blocked queues and copies what the centre lacks; what was found for each bucket."""
+    org_id = local.organization_id(settings.organization)
+    results = []
+    for one in settings.replications:
+        renewed = replication.renew(local, settings.organization, one["name"], check=False).values["renewed"]
+        outcome = reconcile.reconcile(
+            local,
+            one["bucket"],
+            remote,
+            one["remote_bucket"],
+            since=duration.seconds(settings.since, "since"),
+            settle=duration.seconds(settings.settle, "settle"),
+            check=False,
+        )
+        figures = {key: int(outcome.values[key]) for key in ("missing_points", "copied_points", "left_points")}
+        refused = outcome.values["refused"]
+        reason = refused[0]["reason"] if refused else ""
+        line = _line("uplink_reconcile", settings.host, one["name"], now, **figures, refused_series=len(refused), renewed=renewed, error=reason)
+        _store(local, org_id, settings, [line])
+        results.append({"replication": one["name"], "renewed": renewed, **figures, "refused": refused})
+    return results
+
+
+def run(settings: Settings, now: float) -> dict[str, t.Any]:
+    """One look; what is to be logged."""
+    state = State.read(settings.state_file)
+    local = connect(settings.url, settings.token_file, settings.ca_file)
+    remote = connect(settings.remote_url, settings.remote_token_file, settings.ca_file)
+    try:
+        blocked = look(local, settings, state, now)
+        report: dict[str, t.Any] = {"blocked": blocked, "waiting": sorted(state.waiting)}
+        # A clock that was set back makes it due as well.
+        due = not 0 <= now - state.reconciled < duration.seconds(settings.every, "every")
+        if settings.reconcile and (blocked or due):
+            try:
+                report["reconciled"] = heal(local, remote, settings, now)
+                state.reconciled = now
+            except Fault as fault:
+                if not fault.url.startswith(remote.transport.base_url) or fault.kind not in ("connection", "timeout", "broken"):
+                    raise
+                # The uplink is away: that is what the queues are for.
+                report["away"] = str(fault)
+        state.write(settings.state_file)
+        return report
+    finally:
+        local.close()
+        remote.close()
+
+
+def _line(measurement: str, host: str, name: str, now: float, **fields: t.Any) -> str:
+    values = [f"{key}={_value(found)}" for key, found in fields.items()]
+    return f"{measurement},host={reconcile.escape(host)},queue={reconcile.escape(name)} {','.join(values)} {int(now * 1000)}"
+
+
+def _value(found: t.Any) -> str:
+    if isinstance(found, bool):
+        return reconcile.value(found, "boolean")
+    if isinstance(found, int):
+        return reconcile.value(found, "integer")
+    return reconcile.value(str(found)[:_TEXT], "string")
+
+
+def _store(local: Client, org_id: str, settings: Settings, lines: list[str]) -> None:
+    query = {"orgID": org_id, "bucket": settings.replications[0]["bucket"], "precision": "ms"}
+    local.transport.request("POST", "/api/v2/write", query=query, body="\n".join(lines), retry=True)
+
+
+def main(arguments: t.Sequence[str]) -> tuple[int, str]:
+    """The program: its exit code and what it says, to be printed by whoever starts it."""
+    if len(arguments) != 2:
+        return 2, f"usage: {arguments[0]} SETTINGS.json"
+    try:
+        report = run(Settings.read(arguments[1]), time.time())
+    except (Fault, Refused, OSError) as error:
+        return 1, f"the uplink could not be looked at: {error}"
+    return 0, json.dumps(report, sort_keys=True)

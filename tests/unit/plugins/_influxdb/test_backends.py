@@ -1,0 +1,369 @@
+# Copyright: (c) 2026, edgestack.iot contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a real InfluxDB cannot be made to answer at will: answers by a script. The rest is tried on real ones (tests/integration)."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import time
+
+import pytest
+
+from ansible_collections.edgestack.iot.plugins.module_utils._http import Fault, Response
+from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import accounts, backup, info, reconcile, replication, tasks, uplink
+from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Client, InfluxDialect, Refused
+
+ORG = {"id": "0000000000000001", "name": "edgestack"}
+
+
+class Script:
+    """Stands for the transport: answers by method and path; what was asked is kept."""
+
+    def __init__(self, url="http://local:8086", **answers):
+        self.base_url = url
+        self.dialect = InfluxDialect()
+        self.headers = {}
+        self.answers = {"GET /api/v2/orgs": {"orgs": [ORG]}, **answers}
+        self.asked = []
+
+    def request(self, method, path, *, body=None, query=None, headers=None, retry=None, accept=(), absent=False, into=None):
+        self.asked.append((method, path, body, query))
+        found = self.answers.get(f"{method} {path}")
+        if callable(found):
+            found = found(body, query)
+        if isinstance(found, Exception):
+            raise found
+        status, data, head = found if isinstance(found, tuple) else (200, found, {})
+        if data is None:
+            if absent:
+                return None
+            raise Fault("status", method, path, "not found", status=404, code="not found")
+        raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+        if into is not None:
+            into.seek(0)
+            into.truncate()
+            into.write(raw)
+            raw = b""
+        return Response(method, self.base_url + path, status, head, raw)
+
+    def add_secret(self, _secret):
+        pass
+
+    def close(self):
+        pass
+
+    def of(self, method, path):
+        return [(body, query) for asked, where, body, query in self.asked if (asked, where) == (method, path)]
+
+
+def client(**answers):
+    return Client(Script(**answers))
+
+
+# -- reconcile -----------------------------------------------------------------------------------------------------
+
+
+def test_of_a_batch_that_is_refused_whole_the_bad_line_is_found():
+    def answer(body, _query):
+        return (400, {"code": "invalid", "message": "bad line"}, {}) if "bad" in body else (204, b"", {})
+
+    there = client(**{"POST /api/v2/write": answer})
+    refused, why = reconcile.write(there, "1", "b", ["a", "b", "bad", "c", "d"])
+    assert (refused, why) == (1, "bad line")
+    stored = {line for body, _query in there.transport.of("POST", "/api/v2/write") if "bad" not in body for line in body.split("\n")}
+    assert stored == {"a", "b", "c", "d"}
+
+
+def test_too_much_at_a_time_is_sent_in_halves():
+    there = client(**{"POST /api/v2/write": lambda body, _query: (413, {"code": "too large", "message": "x"}, {}) if body.count("\n") > 1 else (204, b"", {})})
+    assert reconcile.write(there, "1", "b", ["a", "b", "c", "d", "e"]) == (0, "")
+
+
+def test_how_many_were_refused_of_a_partly_stored_batch():
+    there = client(**{"POST /api/v2/write": (422, {"code": "unprocessable entity", "message": "partial write: type conflict dropped=3"}, {})})
+    assert reconcile.write(there, "1", "b", ["a"] * 9)[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("found", "kind", "text"),
+    [
+        (1, "float", "1.0"),
+        (1, "integer", "1i"),
+        (1, "unsigned", "1u"),
+        (True, "boolean", "true"),
+        (False, "", "false"),
+        ('a"b\\', "string", '"a\\"b\\\\"'),
+        (2, "", "2.0"),
+        ("x", "", '"x"'),
+        (0.1 + 0.2, "float", "0.30000000000000004"),
+    ],
+)
+def test_values_of_line_protocol(found, kind, text):
+    assert reconcile.value(found, kind) == text
+
+
+def test_names_are_quoted():
+    assert reconcile.quote('a"b\\c\n') == '"a\\"b\\\\c\\n"' and reconcile.literal("a'b\\\n") == "'a\\'b\\\\\\n'"
+    assert reconcile.escape("a, b=c\n") == "a\\,\\ b\\=c\\n"
+
+
+def test_a_field_of_two_types_is_taken_as_it_looks():
+    rows = {"results": [{"series": [{"name": "m", "columns": ["fieldKey", "fieldType"], "values": [["f", "float"], ["f", "string"], ["g", "float"]]}]}]}
+    assert reconcile.field_types(client(**{"GET /query": rows}), "b") == {"m": {"f": "", "g": "float"}}
+
+
+def test_an_answer_that_is_cut_off_is_a_failure():
+    with pytest.raises(Fault, match="cut off"):
+        reconcile.count(client(**{"GET /query": {"results": [{"partial": True}]}}), "b", reconcile.Span(0, 3600))
+
+
+# -- replication ---------------------------------------------------------------------------------------------------
+
+QUEUE = {
+    "id": "a", "orgID": ORG["id"], "name": "iotdata", "remoteID": "r", "localBucketID": "b", "RemoteBucketName": "iotdata",
+    "maxQueueSizeBytes": 67108860, "maxAgeSeconds": 604800, "dropNonRetryableData": True, "currentQueueSizeBytes": 90, "remainingBytesToBeSynced": 82,
+}  # fmt: skip
+
+
+def queues(**changes):
+    return {"GET /api/v2/replications": {"replications": [{**QUEUE, **changes}]}}
+
+
+@pytest.mark.parametrize(
+    ("status", "remaining", "stuck"), [(422, 82, True), (400, 82, True), (413, 82, True), (503, 82, False), (422, 0, False), (None, 82, False)]
+)
+def test_which_queue_is_blocked(status, remaining, stuck):
+    assert replication.blocked({**QUEUE, "latestResponseCode": status, "remainingBytesToBeSynced": remaining}) is stuck
+
+
+def test_a_blocked_queue_is_made_anew_as_it_was():
+    there = client(
+        **queues(latestResponseCode=422, latestErrorMessage="conflict"), **{"DELETE /api/v2/replications/a": (204, b"", {}), "POST /api/v2/replications": {}}
+    )
+    assert replication.renew(there, "edgestack", "iotdata", check=True).differences.changed
+    assert there.transport.of("POST", "/api/v2/replications") == []
+    done = replication.renew(there, "edgestack", "iotdata", check=False)
+    assert done.values["renewed"] and done.differences.diff()["before"]["replication iotdata"]["reason"] == "conflict"
+    ((body, _query),) = there.transport.of("POST", "/api/v2/replications")
+    assert body == {
+        "orgID": ORG["id"], "name": "iotdata", "localBucketID": "b", "remoteID": "r", "remoteBucketName": "iotdata",
+        "maxQueueSizeBytes": 67108860, "maxAgeSeconds": 604800, "dropNonRetryableData": True,
+    }  # fmt: skip
+    assert not replication.renew(client(**queues()), "edgestack", "iotdata", check=False).values["renewed"]
+    with pytest.raises(Refused, match="no replication other"):
+        replication.renew(there, "edgestack", "other", check=False)
+
+
+def test_two_of_a_name_are_not_guessed_at():
+    with pytest.raises(Refused, match="several replications called iotdata"):
+        replication.renew(client(**{"GET /api/v2/replications": {"replications": [QUEUE, {**QUEUE, "id": "z"}]}}), "edgestack", "iotdata", check=True)
+
+
+# -- lists ---------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_null_and_rubbish_is_a_failure():
+    assert client(**{"GET /api/v2/remotes": {"remotes": None}}).remotes("1") == []
+    for wrong in ({}, {"remotes": "x"}, {"remotes": ["x"]}):
+        with pytest.raises(Fault, match="no list of remotes"):
+            client(**{"GET /api/v2/remotes": wrong}).remotes("1")
+
+
+@pytest.mark.parametrize("call", [
+    lambda there: accounts.organizations(there, [accounts.Organization("edgestack", present=False)], False),
+    lambda there: tasks.tasks(there, "edgestack", [tasks.Task("t", present=False)], False),
+    lambda there: info.info(there, "edgestack", ["tasks"]),
+])  # fmt: skip
+def test_a_fault_is_never_absence(call):
+    for fault in (Fault("timeout", "GET", "x", "no answer"), Fault("status", "GET", "x", "no", status=401), Fault("body", "GET", "x", "a page")):
+        with pytest.raises(Fault):
+            call(client(**{"GET /api/v2/orgs": fault, "GET /health": {"status": "pass"}, "GET /api/v2/setup": {"allowed": False}}))
+
+
+# -- backup --------------------------------------------------------------------------------------------------------
+
+SHARDS = [{"name": "autogen", "shardGroups": [{"id": 1, "shards": [{"id": 1, "shardOwners": []}, {"id": 2, "shardOwners": []}]}]}]
+
+
+def metadata(*left_out):
+    parts = {
+        "kv": b"bolt\r\n\x00\xff--",
+        "sql": b"sqlite",
+        "buckets": json.dumps([{"organizationName": "o", "bucketName": "b", "retentionPolicies": SHARDS}]).encode(),
+    }
+    text = b"".join(
+        b'--xyz\r\nContent-Disposition: attachment; name="' + name.encode() + b'"\r\n\r\n' + data + b"\r\n"
+        for name, data in parts.items()
+        if name not in left_out
+    )
+    return (200, text + b"--xyz--\r\n", {"Content-Type": "multipart/mixed; boundary=xyz"})
+
+
+def tar() -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w"):
+        pass
+    return target.getvalue()
+
+
+def answers(**more):
+    return {
+        "GET /api/v2/buckets": {"buckets": []},
+        "GET /api/v2/backup/metadata": metadata(),
+        # Expired while the backup ran; small, and so not compressed.
+        "GET /api/v2/backup/shards/1": (404, None, {}),
+        "GET /api/v2/backup/shards/2": (200, tar(), {}),
+        **more,
+    }
+
+
+def test_a_shard_that_went_meanwhile_and_one_that_comes_uncompressed(tmp_path):
+    path = tmp_path / "one"
+    backup.backup(client(**answers()), str(path), check=False)
+    there = backup.inspect(str(path))
+    (shard,) = backup.shards(there.buckets[0])
+    assert shard["id"] == 2 and gzip.decompress((path / shard["fileName"]).read_bytes()) == tar()
+    assert gzip.decompress((path / there.manifest["kv"]["fileName"]).read_bytes()) == b"bolt\r\n\x00\xff--"
+
+
+@pytest.mark.parametrize(
+    "metadata_answer",
+    [
+        metadata("sql"),
+        metadata("buckets"),
+        (200, b"no parts", {"Content-Type": "text/plain"}),
+        (200, b"--xyz\r\ncut", {"Content-Type": "multipart/mixed; boundary=xyz"}),
+    ],
+)
+def test_metadata_without_its_parts_is_no_backup(tmp_path, metadata_answer):
+    with pytest.raises(Fault):
+        backup.backup(client(**answers(**{"GET /api/v2/backup/metadata": metadata_answer})), str(tmp_path / "one"), check=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_fails_in_the_middle_leaves_nothing(tmp_path):
+    with pytest.raises(Fault):
+        backup.backup(client(**answers(**{"GET /api/v2/backup/shards/2": Fault("broken", "GET", "x", "cut off")})), str(tmp_path / "one"), check=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shard_without_a_place_takes_the_bucket_back(tmp_path):
+    path = tmp_path / "one"
+    backup.backup(client(**answers()), str(path), check=False)
+    there = client(**{
+        "GET /api/v2/buckets": {"buckets": []},
+        "POST /api/v2/restore/bucketMetadata": {"id": "new", "shardMappings": []},
+        "DELETE /api/v2/buckets/new": (204, b"", {}),
+    })  # fmt: skip
+    with pytest.raises(Refused, match="no place for shard 2"):
+        backup.restore_buckets(there, str(path), "o", "edgestack", [backup.Wanted("b", "c")], check=False)
+    assert len(there.transport.of("DELETE", "/api/v2/buckets/new")) == 1
+    ((body, _query),) = there.transport.of("POST", "/api/v2/restore/bucketMetadata")
+    assert body["bucketName"] == "c" and "fileName" not in str(body)
+
+
+def test_another_failure_while_everything_is_restored_is_told_as_it_is(tmp_path):
+    path = tmp_path / "one"
+    backup.backup(client(**answers()), str(path), check=False)
+    there = client(**{"POST /api/v2/restore/kv": {"token": ""}, "POST /api/v2/restore/sql": Fault("status", "POST", "x", "broken", status=500)})
+    with pytest.raises(Fault):
+        backup.restore_all(there, str(path), "t", check=False)
+
+
+# -- the gateway's look at its uplink ------------------------------------------------------------------------------
+
+
+def settings(tmp_path, **changes):
+    for name in ("queues", "reconcile"):
+        (tmp_path / name).write_text("token")
+    data = {
+        "host": "gateway 1", "url": "http://local:8086", "token_file": str(tmp_path / "queues"), "ca_file": "", "organization": "edgestack",
+        "remote_url": "http://centre:8086", "remote_token_file": str(tmp_path / "reconcile"), "state_file": str(tmp_path / "state.json"),
+        "replications": [{"name": "iotdata", "bucket": "iotdata", "remote_bucket": "iotdata"}], **changes,
+    }  # fmt: skip
+    (tmp_path / "settings.json").write_text(json.dumps(data))
+    return uplink.Settings.read(str(tmp_path / "settings.json"))
+
+
+@pytest.fixture
+def sides(monkeypatch):
+    bucket = {"buckets": [{"id": "b", "name": "iotdata", "orgID": ORG["id"], "retentionRules": []}]}
+    both = {
+        "local": Script(**queues(), **{"POST /api/v2/write": (204, b"", {}), "GET /api/v2/buckets": bucket, "GET /query": {"results": [{}]}}),
+        "centre": Script("http://centre:8086", **{"GET /api/v2/buckets": bucket, "GET /query": {"results": [{}]}}),
+    }
+    monkeypatch.setattr(uplink, "connect", lambda url, token_file, ca_file: Client(both["centre" if "centre" in url else "local"]))
+    return both
+
+
+def test_a_look_stores_how_the_queue_stands_and_compares_when_it_is_due(tmp_path, sides):
+    wanted = settings(tmp_path)
+    report = uplink.run(wanted, 1_001_000.0)
+    assert report["waiting"] == ["iotdata"] and report["blocked"] == [] and report["reconciled"][0]["missing_points"] == 0
+    first, second = (body for body, _query in sides["local"].of("POST", "/api/v2/write"))
+    assert first.startswith("uplink,host=gateway\\ 1,queue=iotdata queue_bytes=90i,remaining_bytes=82i,waiting_seconds=0i,latest_status=0i,blocked=false")
+    assert second.startswith("uplink_reconcile,host=gateway\\ 1,queue=iotdata missing_points=0i,")
+    assert "reconciled" not in uplink.run(wanted, 1_001_060.0)
+    assert "waiting_seconds=60i" in sides["local"].of("POST", "/api/v2/write")[-1][0]
+    # An hour later; with a clock that was set back; with a queue that is blocked.
+    assert "reconciled" in uplink.run(wanted, 1_004_700.0)
+    assert "reconciled" in uplink.run(wanted, 1_000_010.0)
+    sides["local"].answers |= {**queues(latestResponseCode=422), "DELETE /api/v2/replications/a": (204, b"", {}), "POST /api/v2/replications": {}}
+    report = uplink.run(wanted, 1_000_020.0)
+    assert report["blocked"] == ["iotdata"] and report["reconciled"][0]["renewed"]
+    assert "reconciled" not in uplink.run(settings(tmp_path, reconcile=False), 1_000_030.0)
+    sides["local"].answers |= queues(remainingBytesToBeSynced=0)
+    assert uplink.run(wanted, 1_000_025.0)["waiting"] == []
+
+
+def test_an_uplink_that_is_away_is_no_failure_and_anything_else_is(tmp_path, sides):
+    wanted = settings(tmp_path)
+    sides["centre"].answers["GET /api/v2/buckets"] = Fault("connection", "GET", "http://centre:8086/api/v2/buckets", "nobody there")
+    report = uplink.run(wanted, 1_001_000.0)
+    assert "nobody there" in report["away"] and "reconciled" not in report
+    # Due again at once.
+    assert "away" in uplink.run(wanted, 1_001_060.0)
+    for fault in (Fault("status", "GET", "http://centre:8086/x", "no", status=401), Fault("connection", "GET", "http://local:8086/x", "away")):
+        sides["centre"].answers["GET /api/v2/buckets"] = fault
+        with pytest.raises(Fault):
+            uplink.run(wanted, 1_001_120.0)
+
+
+def test_a_replication_that_is_not_there_is_told(tmp_path, sides):
+    with pytest.raises(Refused, match="no replication other"):
+        uplink.run(settings(tmp_path, replications=[{"name": "other", "bucket": "b", "remote_bucket": "b"}]), time.time())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"reconciled": "x", "waiting": {}}', '{"reconciled": 1, "waiting": []}'])
+def test_a_broken_state_begins_anew(tmp_path, text):
+    (tmp_path / "state").write_text(text)
+    assert uplink.State.read(str(tmp_path / "state")) == uplink.State()
+    state = uplink.State(5.0, {"a": 1.0})
+    state.write(str(tmp_path / "state"))
+    assert uplink.State.read(str(tmp_path / "state")) == state
+
+
+def test_the_programs_ending(tmp_path, sides):
+    settings(tmp_path)
+    path = str(tmp_path / "settings.json")
+    code, text = uplink.main(["uplink", path])
+    assert code == 0 and json.loads(text)["blocked"] == []
+    code, text = uplink.main(["uplink"])
+    assert code == 2 and "usage" in text
+    (tmp_path / "settings.json").write_text('{"unknown": 1}')
+    code, text = uplink.main(["uplink", path])
+    assert code == 1 and "cannot use" in text
+
+
+def test_the_connection_takes_its_token_from_the_file(tmp_path):
+    (tmp_path / "token").write_text("secret\n")
+    there = uplink.connect("http://127.0.0.1:1", str(tmp_path / "token"), "")
+    assert there.transport.headers == {"Authorization": "Token secret"}
+    there.close()
+    with pytest.raises(Refused, match="cannot read"):
+        uplink.connect("http://127.0.0.1:1", str(tmp_path / "none"), "")
