@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 # In the order in which they build on one another.
 ORDER = (
     "info", "authentication", "authentication_user", "authorization", "authorization_rule", "acl_file", "listener", "connector", "action", "source",
-    "rule", "bridge", "config", "retained", "publish", "backup", "banned", "client", "api_key", "dashboard_user", "alarm_info", "cluster",
+    "rule", "bridge", "config", "retained", "publish", "backup", "banned", "client", "subscription", "api_key", "dashboard_user", "alarm_info", "cluster",
 )  # fmt: skip
 NOT_RUN = {
     "emqx_license": "the open-source edition has no licence",
