@@ -6,11 +6,16 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import pathlib
 import re
 
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 MODULES = sorted(path.stem for path in (pathlib.Path(__file__).parents[1] / "plugins" / "modules").glob("emqx_*.py"))
 PREFIX = "edgestack.iot."
@@ -35,3 +40,16 @@ def examples(name):
         (key,) = [key for key in task if key.startswith(PREFIX)]
         assert key == PREFIX + name and task["name"], f"an example of {name} is about {key}"
         yield task["name"], filled(task[key])
+
+
+def files_in(directory):
+    """What the examples name below /etc/edgestack/emqx."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    for path, content in (("tls/ca.pem", certificate), ("tls/server.pem", certificate), ("tls/server.key", private), ("secrets/mysql_password", b"x")):
+        (directory / path).parent.mkdir(exist_ok=True)
+        (directory / path).write_bytes(content)

@@ -153,7 +153,9 @@ class Proxy:
                 return
             if handler.command != "GET":
                 self.writes.append((handler.command, path))
-        there = http.client.HTTPConnection(self.target.hostname, self.target.port, timeout=30)
+        secure = self.target.scheme == "https"
+        connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        there = connect(self.target.hostname, self.target.port or (18084 if secure else 18083), timeout=60)
         try:
             headers = {name: value for name, value in handler.headers.items() if name.lower() not in ("host", "connection")}
             there.request(handler.command, handler.path, body or None, headers)

@@ -82,6 +82,13 @@ class Fault(Exception):
         hint = f". {self.hint}" if self.hint else ""
         return f"{self.method} {self.url}: {answer}{self.message}{tries}{hint}"
 
+    def amend(self, *, note: str = "", hint: str = "", attempts: int = 0) -> None:
+        """What is known only to who asked: a note on what was done, a better hint."""
+        self.message += f" ({note})" if note else ""
+        self.hint = hint or self.hint
+        self.attempts = attempts or self.attempts
+        self.args = (self.describe(),)
+
     def as_dict(self) -> dict[str, t.Any]:
         """The fault as the `fault` return value of a module."""
         return {
@@ -388,8 +395,7 @@ class Transport:
                 response = self._attempt(method, target, url, payload, sent, into)
             except Fault as fault:
                 if attempt > self.retries or not _repeatable(method, fault, retry):
-                    fault.attempts = attempt
-                    fault.args = (fault.describe(),)
+                    fault.amend(attempts=attempt)
                     raise
                 self._sleep(wait)
                 continue

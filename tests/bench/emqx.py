@@ -10,6 +10,7 @@ the playbook's own task, from its start to its end as Ansible's callback tells, 
 
 from __future__ import annotations
 
+import collections.abc
 import datetime
 import importlib.util
 import json
@@ -18,6 +19,9 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+
+import common
+from common import BenchError, Row
 
 ROOT = pathlib.Path(__file__).parents[2]
 USERS = 1000
@@ -95,7 +99,7 @@ def _times(url, key, secret, directory):
         env=environment, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     if done.returncode:
-        raise RuntimeError(done.stdout[-3000:] + done.stderr[-1000:])
+        raise BenchError(done.stdout[-3000:] + done.stderr[-1000:])
     result = json.loads(done.stdout[done.stdout.index("{") :])
     return {task["task"]["name"]: _seconds(task["task"]["duration"]) for task in result["plays"][0]["tasks"]}
 
@@ -105,8 +109,7 @@ def _seconds(duration):
     return (end - start).total_seconds()
 
 
-def rows():
-    """What `make bench` shows."""
+def rows() -> collections.abc.Iterator[Row]:
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         if os.environ.get("EMQX_URL"):
@@ -117,14 +120,12 @@ def rows():
             with _server()(directory, "5.8.9") as url:
                 times = _times(url, "edgestack-test", "secret-of-the-test-1", directory)
     peer = times["loop"] * USERS / LOOPED
-    common = {"unit": "s", "peer": round(peer, 1), "peer_name": f"loop of ansible.builtin.uri, {LOOPED} users scaled", "limit": LIMIT,
-              "limit_name": "1,000 users in one task", "note": note}  # fmt: skip
-    return [
-        {"name": "emqx 1,000 built-in users, first", "ours": round(times["first"], 2), **common},
-        {"name": "emqx 1,000 built-in users, no change", "ours": round(times["no change"], 2), **common},
-    ]
+    for what in ("first", "no change"):
+        yield Row(
+            f"emqx 1,000 built-in users, {what}", "s", times[what], peer, f"loop of ansible.builtin.uri, {LOOPED} users scaled",
+            LIMIT, "1,000 users in one task", note,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
-    for row in rows():
-        print(json.dumps(row))
+    print(common.table(list(rows())))

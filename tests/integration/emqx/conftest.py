@@ -51,10 +51,13 @@ class Emqx:
     def number(self):
         return tuple(int(part) for part in self.version.split("-")[0].split(".")[:2])
 
+    def _need_user(self):
+        if not self.user:
+            pytest.skip("EMQX lets only users of the dashboard do this: give EMQX_USER and EMQX_PASSWORD")
+
     def credentials(self, module):
         if module in NEEDS_USER or not self.key:
-            if not self.user:
-                pytest.skip("EMQX lets only users of the dashboard do this: give EMQX_USER and EMQX_PASSWORD")
+            self._need_user()
             return {"username": self.user[0], "password": self.user[1]}
         return {"api_key": self.key[0], "api_secret": self.key[1]}
 
@@ -89,6 +92,7 @@ class Emqx:
     def _authorization(self, path):
         if self.key and not path.startswith(("/users", "/api_key")):
             return "Basic " + base64.b64encode(":".join(self.key).encode()).decode()
+        self._need_user()
         if self.token is None:
             body = json.dumps(dict(zip(("username", "password"), self.user, strict=True))).encode()
             request = urllib.request.Request(f"{self.url}/api/v5/login", body, {"Content-Type": "application/json"})

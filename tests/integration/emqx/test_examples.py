@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.util
 import json
 import pathlib
@@ -14,11 +13,7 @@ import re
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from emqx_examples import examples, load
+from emqx_examples import MODULES, examples, files_in, load
 from emqx_modules import run_module
 from free_ports import free_port
 
@@ -27,7 +22,7 @@ pytestmark = pytest.mark.integration
 # In the order in which they build on one another.
 ORDER = (
     "info", "authentication", "authentication_user", "authorization", "authorization_rule", "acl_file", "listener", "connector", "action", "source",
-    "rule", "bridge", "config", "retained", "publish", "backup", "banned", "client", "api_key", "dashboard_user", "alarm_info", "cluster",
+    "rule", "bridge", "config", "retained", "publish", "backup", "banned", "client", "subscription", "api_key", "dashboard_user", "alarm_info", "cluster",
 )  # fmt: skip
 NOT_RUN = {
     "emqx_license": "the open-source edition has no licence",
@@ -52,19 +47,6 @@ def server(emqx, tmp_path_factory):
         pytest.skip("the examples are written for a server of their own, of this version")
     with standin(tmp_path_factory.mktemp("examples"), "5.8.9") as url:
         yield url
-
-
-def files_in(directory):
-    """What the examples name below /etc/edgestack/emqx."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
-    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    for path, content in (("tls/ca.pem", certificate), ("tls/server.pem", certificate), ("tls/server.key", private), ("secrets/mysql_password", b"x")):
-        (directory / path).parent.mkdir(exist_ok=True)
-        (directory / path).write_bytes(content)
 
 
 def placed(given, directory, url):
@@ -104,6 +86,4 @@ def test_the_examples(server, tmp_path):
 
 def test_what_is_not_run_is_known():
     names = {f"emqx_{name}" for name in ORDER} | {name for name in NOT_RUN if ":" not in name}
-    from emqx_examples import MODULES
-
     assert names == set(MODULES)

@@ -10,6 +10,7 @@ import ast
 import dataclasses
 
 import pytest
+from emqx_examples import MODULES
 from emqx_modules import FAULTS
 
 PREFIX = "edgestack-test"
@@ -89,6 +90,7 @@ ACTS = {
     "banned": Act("emqx_banned", BAN),
     "banned absent": Act("emqx_banned", absent(BAN), ("banned",)),
     "client": Act("emqx_client", {"usernames": [PREFIX]}, writes=False),
+    "subscription": Act("emqx_subscription", {"clientid": PREFIX, "topics": ["a"]}, writes=False),
     "connector": Act("emqx_connector", CONNECTOR, since=(5, 4)),
     "connector changed": Act("emqx_connector", {**CONNECTOR, "enable": False}, ("connector",), since=(5, 4)),
     "connector absent": Act("emqx_connector", absent(CONNECTOR), ("connector",), since=(5, 4)),
@@ -176,6 +178,10 @@ def test_a_fault_is_never_an_ok(emqx, prepared):
         assert emqx.run(prepared.module, **prepared.given)["changed"] is prepared.writes
     if prepared.module in ("emqx_authorization", "emqx_retained", "emqx_config", "emqx_acl_file"):
         restore(emqx, before)
+
+
+def test_every_module_is_tried():
+    assert {act.module for act in ACTS.values()} == set(MODULES)
 
 
 def restore(emqx, before):

@@ -83,8 +83,7 @@ class Batch:
                 step()
             except Fault as fault:
                 if done:
-                    fault.message += f" ({done} of {len(self._steps)} requests of this task were carried out before)"
-                    fault.args = (fault.describe(),)
+                    fault.amend(note=f"{done} of {len(self._steps)} requests of this task were carried out before")
                 raise
         outcome = Outcome(result={"added": self.added, "updated": self.updated, "removed": self.removed})
         if self.added or self.updated or self.removed:

@@ -116,8 +116,7 @@ def _delete(client: Client, path: str, kind: Description) -> None:
     except Fault as fault:
         # While something uses it EMQX answers 400; its message names what does.
         if fault.status == 400 and kind.in_use:
-            fault.hint = kind.in_use
-            fault.args = (fault.describe(),)
+            fault.amend(hint=kind.in_use)
         raise
 
 

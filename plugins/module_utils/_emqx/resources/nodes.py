@@ -75,10 +75,9 @@ def _join(client: Client, node: str) -> None:
         client.put(path_of("cluster", node, "invite"), {} if has(client.server(), "invite_body") else None, empty=True)
     except Fault as fault:
         if "license" in fault.message.lower():
-            fault.hint = "From 5.9 on more than one node needs a licence key (emqx_license)"
+            fault.amend(hint="From 5.9 on more than one node needs a licence key (emqx_license)")
         elif fault.status == 400:
-            fault.hint = "The node must run, have the same cookie and version, and be reached by its name on the ports 4370 and 5370"
-        fault.args = (fault.describe(),)
+            fault.amend(hint="The node must run, have the same cookie and version, and be reached by its name on the ports 4370 and 5370")
         raise
 
 
@@ -209,8 +208,7 @@ def _install(client: Client, name: str, content: bytes) -> None:
         client.upload("/plugins/install", "plugin", f"{name}.tar.gz", content)
     except Fault as fault:
         if fault.status == 403:
-            fault.hint = f"Newer versions take a plugin only after `emqx ctl plugins allow {name}` on the server"
-            fault.args = (fault.describe(),)
+            fault.amend(hint=f"Newer versions take a plugin only after `emqx ctl plugins allow {name}` on the server")
         raise
 
 
