@@ -84,8 +84,8 @@ class ActionModule(ActionBase):
             diff={
                 "before_header": directory,
                 "after_header": directory,
-                "before": outcome.before,
-                "after": outcome.after,
+                "before": {**outcome.before, "trusted": outcome.trusted_before} if outcome.before else {},
+                "after": {**outcome.after, "trusted": outcome.trusted},
             },
         )
         if outcome.warnings:

@@ -103,6 +103,7 @@ class Outcome:
     warnings: list[str] = dataclasses.field(default_factory=list)
     generation: int = 1
     trusted: list[str] = dataclasses.field(default_factory=list)
+    trusted_before: list[str] = dataclasses.field(default_factory=list)
 
 
 def certificate_pem(certificate: x509.Certificate) -> bytes:
@@ -469,6 +470,7 @@ class Authority:
         """The next generation takes the place of this one, which stays trusted. Returns warnings."""
         number = self.generation()
         following = Authority(self._next)
+        self._drop_other(following, wanted, adopted, number + 1)
         os.makedirs(self._next, mode=files.DIRECTORY_MODE, exist_ok=True)
         if not following.exists():
             following._make(wanted, adopted, number + 1, passphrase, now)
@@ -500,6 +502,17 @@ class Authority:
         self._finish_rollover()
         self._record_intermediate(now)
         return warnings
+
+    @staticmethod
+    def _drop_other(following: Authority, wanted: WantedAuthority, adopted: _Adopted | None, generation: int) -> None:
+        """What a killed run left is used again when it is what is asked for now. It has never issued anything."""
+        if adopted is None:
+            subject = request.subject_name(wanted.issuing_name(generation), wanted.organization)
+            same = not following.exists() or following.certificate().subject == subject
+        else:
+            same = following.exists() and inspect.fingerprint(following.certificate()) == inspect.fingerprint(adopted.certificates[0])
+        if not same:
+            shutil.rmtree(following.directory, ignore_errors=True)
 
     def _cross_signer(self, root: x509.Certificate, key: PrivateKey, passphrase: str) -> tuple[x509.Certificate, PrivateKey]:
         certificate = self.certificate()
@@ -556,14 +569,12 @@ class Authority:
         key = self.key(passphrase)
         before = inspect.certificate_info(certificate)
         outcome = Outcome(before=before, after=before, generation=self.generation())
-        outcome.trusted = [inspect.name_text(one.subject) for one in self.trusted()]
+        outcome.trusted = outcome.trusted_before = [inspect.name_text(one.subject) for one in self.trusted()]
         if wanted.generation > outcome.generation + 1:
             raise PkiError(f"generation is {wanted.generation}, and the one that issues is {outcome.generation}: roll over one at a time")
         rolling = wanted.generation == outcome.generation + 1
-        if not rolling:
-            # An authority that has expired can still be followed by another one.
-            check_usable(certificate, now, self.certificate_path)
         if rolling:
+            # Also one that has expired can be followed.
             self._check_follower(adopted)
             outcome.changed = True
             outcome.reasons.append(f"generation {wanted.generation} follows {outcome.generation}")
@@ -576,6 +587,7 @@ class Authority:
                 outcome.after = inspect.certificate_info(certificate)
                 outcome.trusted = [inspect.name_text(one.subject) for one in self.trusted()]
         else:
+            check_usable(certificate, now, self.certificate_path)
             self._compare(wanted, adopted, certificate, key, outcome)
         self._retire(wanted, outcome, now, check)
         if rolling and check:

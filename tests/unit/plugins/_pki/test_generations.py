@@ -84,6 +84,7 @@ def test_a_rollover(ca, tmp_path):
     assert ca.ensure(wanted(generation=2, retire=1), PASSPHRASE, NOW, check=True).trusted == ["O=edgestack, CN=Test CA G2"]
     assert ca.bundle() == both
     retired = ca.ensure(wanted(generation=2, retire=1), PASSPHRASE, NOW)
+    assert retired.trusted_before == outcome.trusted and retired.trusted == ["O=edgestack, CN=Test CA G2"]
     assert retired.reasons == ["generation 1 is retired"] and ca.bundle() == second and ca.chain() == b""
     assert not ca.ensure(wanted(generation=2, retire=1), PASSPHRASE, NOW).changed
     assert not verifies(tmp_path, ca.bundle(), before) and verifies(tmp_path, ca.bundle(), server(ca))
@@ -230,6 +231,30 @@ def test_an_adopted_authority_follows(ca, tmp_path):
     assert not ca.ensure(wanted(generation=2, adoption=source), PASSPHRASE, NOW).changed
     assert verifies(tmp_path, ca.bundle(), old) and verifies(tmp_path, ca.bundle(), server(ca))
     assert verifies(tmp_path, authority.certificate_pem(root), server(ca))
+
+
+def test_what_a_killed_run_left_of_another_wish_is_not_used(ca, tmp_path, monkeypatch):
+    """Killed before the rename that counts, and then something else was asked for."""
+
+    def killed(source, *_words):
+        raise Killed
+
+    key = request.generate_key("ecdsa_p256")
+    root = issue.self_signed(key, "Corporate Root", "", 1000, NOW)
+    (tmp_path / "ca.key").write_bytes(request.private_pem(key))
+    (tmp_path / "ca.pem").write_bytes(authority.certificate_pem(root))
+    source = Adoption(str(tmp_path / "ca.pem"), str(tmp_path / "ca.key"))
+    for first, then, name in (
+        ({}, {"adoption": source}, "CN=Corporate Root"),
+        ({}, {"intermediate": True}, "O=edgestack, CN=Test CA G3 Issuing"),
+    ):
+        generation = ca.generation() + 1
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(os, "rename", killed)
+            ca.ensure(wanted(generation=generation, **first), PASSPHRASE, NOW)
+        assert os.path.exists(os.path.join(ca.directory, "next", "ca.pem")) and ca.generation() == generation - 1
+        assert ca.ensure(wanted(generation=generation, **then), PASSPHRASE, NOW).after["subject"] == name
+        assert verifies(tmp_path, ca.bundle(), server(ca))
 
 
 def test_an_expired_authority_can_be_followed(ca):
