@@ -50,6 +50,7 @@ test: ## everything that CI runs
 	$(TIMED) $(MAKE) --no-print-directory test-integration
 	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=component
 	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=default
+	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=devices
 	$(TIMED) $(MAKE) --no-print-directory test-artefact
 
 lab-build: venv
@@ -65,7 +66,7 @@ test-lint: venv ## yamllint, ruff, mypy, ansible-lint, documentation
 	antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
 
 test-unit: venv build/app/.ready ## what needs no server: the collection, the demo, and the app by Streamlit's own AppTest
-	pytest tests/unit --ignore tests/unit/app --cov --cov-report= --cov-fail-under=0
+	pytest -n auto tests/unit --ignore tests/unit/app --cov --cov-report= --cov-fail-under=0
 	build/app/bin/python -m pytest tests/unit/app
 
 # The app's requirements are pinned for its hosts, not for the controller: an environment of its own.
