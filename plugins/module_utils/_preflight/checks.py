@@ -226,8 +226,9 @@ def version_tuple(text: str) -> tuple[int, ...]:
 def emqx(version: str, nodes: int, licensed: bool) -> list[Finding]:
     """EMQX versions that are not known here, and licences (5.9 on: more than one node needs a key)."""
     numbers = version_tuple(version)
-    if not (5, 1) <= numbers < (7,):
-        return [Finding(f"EMQX {version} is not supported", "Do: set emqx_version to a release from 5.1 to 6.x")]
+    # Older ones have another API for what the role sets up.
+    if not (5, 4) <= numbers < (7,):
+        return [Finding(f"EMQX {version} is not supported", "Do: set emqx_version to a release from 5.4 to 6.x")]
     if numbers >= (5, 9) and nodes > 1 and not licensed:
         return [
             Finding(

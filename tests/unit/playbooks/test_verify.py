@@ -237,7 +237,7 @@ def test_what_the_servers_do_wrong_is_in_the_report(site, verify):
     assert names == sorted([
         "a collector listens to every kind of device", "a wrong password", "a wrong password, MQTT 5",
         "publishing on another device's topic", "publishing on another device's topic, MQTT 5",
-        "the dashboard's default password", "a query without a token", "the dashboards' default password",
+        "the default password of EMQX's dashboard", "a query without a token", "Grafana's default password",
         "the data source answers with the reading", "the app is up", "the app's page shows the metric",
         "stored: a reading of a registered device", "stored: a reading of a registered device, MQTT 5",
         "stored: publishing on another device's topic", "stored: publishing on another device's topic, MQTT 5",
@@ -254,8 +254,8 @@ def test_a_locked_grafana_proves_nothing(site, verify):
     stack.dashboard = (401, {"code": "LOGIN_LOCKED", "message": "too many attempts"})
     status, report, out = verify()
     assert status != 0
-    assert failed(report) == ["the dashboard's default password", "the dashboards' default password", "the data source answers with the reading"], out
-    (entry,) = [entry for entry in report if entry["name"] == "the dashboards' default password"]
+    assert failed(report) == ["Grafana's default password", "the data source answers with the reading", "the default password of EMQX's dashboard"], out
+    (entry,) = [entry for entry in report if entry["name"] == "Grafana's default password"]
     assert "locked" in entry["observed"] and "five minutes" in entry["advice"]
 
 
