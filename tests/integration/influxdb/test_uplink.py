@@ -115,7 +115,7 @@ class Gateway:
         # No TLS on the loopback; and nothing has to settle there.
         self.settings.write_text(json.dumps({**settings, "ca_file": "", "state_file": str(directory / "state.json"), "settle": "0"}))
         for client in (self.local, self.far):
-            resources.buckets(client, "edgestack", [Bucket("iot_unparsed")], check=False)
+            resources.buckets(client, "edgestack", [Bucket("iot_unparsed"), Bucket("iot_verify", retention="1h")], check=False)
         tokens = {one["store"]: one for one in render(directory, "centre", {})["tokens"]}
         for side, item, name in (
             (centre, tokens["influxdb_token_uplink_localhost"], "replication"),
@@ -158,9 +158,10 @@ def gateway(tmp_path):
 
 def test_rights_are_the_least(tmp_path):
     tokens = render(tmp_path, "centre", {})["tokens"]
+    buckets = ["iot_unparsed", "iot_verify", "iotdata"]
     assert [(one["store"], sorted((p["action"], p.get("bucket", p.get("type"))) for p in one["permissions"])) for one in tokens] == [
-        ("influxdb_token_uplink_localhost", [("read", "orgs"), ("write", "iot_unparsed"), ("write", "iotdata")]),
-        ("influxdb_token_reconcile_localhost", [("read", "iot_unparsed"), ("read", "iotdata"), ("write", "iot_unparsed"), ("write", "iotdata")]),
+        ("influxdb_token_uplink_localhost", [("read", "orgs"), *(("write", name) for name in buckets)]),
+        ("influxdb_token_reconcile_localhost", [(action, name) for action in ("read", "write") for name in buckets]),
     ]
     gateway = render(tmp_path, "localhost", {"_influxdb_queues_value": "-"})
     assert gateway["remote"] == "https://centre.example.org:8086" and gateway["tokens"] == []
@@ -170,7 +171,7 @@ def test_readings_flow_are_kept_and_counted(gateway):
     write(gateway.local, "m value=1")
     until(lambda: values(gateway.far, "m") == {1})
     report = gateway.look()
-    assert report["blocked"] == [] and [one["missing_points"] for one in report["reconciled"]] == [0, 0]
+    assert report["blocked"] == [] and [one["missing_points"] for one in report["reconciled"]] == [0, 0, 0]
     row = gateway.local.influxql("select * from uplink where queue = 'iotdata'", "iotdata")[0]
     assert row["host"] == "localhost" and row["blocked"] is False and row["remaining_bytes"] == 0
     # Not again within the hour.
