@@ -367,3 +367,121 @@ def test_the_connection_takes_its_token_from_the_file(tmp_path):
     there.close()
     with pytest.raises(Refused, match="cannot read"):
         uplink.connect("http://127.0.0.1:1", str(tmp_path / "none"), "")
+
+
+# -- reconcile and restore as a whole ------------------------------------------------------------------------------
+
+HOUR = 1_800_000_000
+
+
+def counted(value):
+    series = [{"name": "m", "tags": {"device": "d", "unused": ""}, "columns": ["time", "count_value"], "values": [[HOUR, value]]}]
+    return {"results": [{"series": series if value else []}]}
+
+
+def test_what_is_missing_is_compared_and_copied():
+    bucket = {"buckets": [{"id": "b", "name": "iotdata", "orgID": "1", "retentionRules": [{"everySeconds": 7 * 86400}]}]}
+
+    def local(_body, query):
+        if query["q"].startswith("SHOW"):
+            return {"results": [{"series": [{"name": "m", "columns": ["fieldKey", "fieldType"], "values": [["value", "integer"]]}]}]}
+        if "count" in query["q"]:
+            return counted(2)
+        points = [[HOUR * 10**9 + 1, 1], [HOUR * 10**9 + 2, None], [HOUR * 10**9 + 3, 2]]
+        other = {"name": "m", "tags": {"device": "d", "more": "x"}, "columns": ["time", "value"], "values": [[1, 9]]}
+        return {"results": [{"series": [{"name": "m", "tags": {"device": "d"}, "columns": ["time", "value"], "values": points}, other]}]}
+
+    here = client(**{"GET /api/v2/buckets": bucket, "GET /query": local})
+    there = client(**{"GET /api/v2/buckets": bucket, "POST /api/v2/write": (204, b"", {})})
+    there.transport.answers["GET /query"] = lambda _body, _query: counted(2 if there.transport.of("POST", "/api/v2/write") else 0)
+
+    def run(check, **options):
+        settings = {"since": 7200, "settle": 60, "now": HOUR + 3700.0, **options}
+        return reconcile.reconcile(here, "iotdata", there, "iotdata", check=check, **settings)
+
+    predicted = run(True)
+    assert predicted.values["missing_points"] == 2 and predicted.values["copied_points"] == 0 and predicted.differences.changed
+    assert predicted.values["missing"] == [{"measurement": "m", "device": "d", "hour": "2027-01-15T08:00:00Z", "local": 2, "remote": 0}]
+    done = run(False)
+    assert done.differences.diff() == predicted.differences.diff() and done.values["copied_points"] == 2 and done.values["left_points"] == 0
+    ((body, _query),) = there.transport.of("POST", "/api/v2/write")
+    assert body == f"m,device=d value=1i {HOUR * 10**9 + 1}\nm,device=d value=2i {HOUR * 10**9 + 3}"
+    assert not run(False).differences.changed
+    with pytest.raises(Refused, match="nothing to compare"):
+        run(True, settle=8000)
+    with pytest.raises(Refused, match="has no bucket"):
+        reconcile.reconcile(here, "iotdata", client(**{"GET /api/v2/buckets": {"buckets": []}}), "x", since=60, settle=0, check=True)
+
+
+def test_a_copy_that_is_refused_is_told():
+    bucket = {"buckets": [{"id": "b", "name": "iotdata", "orgID": "1", "retentionRules": []}]}
+    answers_here = {"GET /api/v2/buckets": bucket}
+
+    def local(_body, query):
+        if query["q"].startswith("SHOW"):
+            return {"results": [{"series": [{"name": "m", "columns": ["fieldKey", "fieldType"], "values": [["value", "float"]]}]}]}
+        if "count" in query["q"]:
+            return counted(1)
+        return {"results": [{"series": [{"name": "m", "tags": {"device": "d"}, "columns": ["time", "value"], "values": [[HOUR * 10**9, 1]]}]}]}
+
+    here = client(**answers_here, **{"GET /query": local})
+    refusal = (422, {"code": "unprocessable entity", "message": "type conflict dropped=1"}, {})
+    there = client(**answers_here, **{"GET /query": counted(0), "POST /api/v2/write": refusal})
+    done = reconcile.reconcile(here, "iotdata", there, "iotdata", since=7200, settle=60, check=False, now=HOUR + 3700.0)
+    assert not done.differences.changed and done.values["left_points"] == 1
+    assert done.values["refused"] == [{"series": "m,device=d", "reason": "type conflict dropped=1"}]
+
+
+def test_a_backup_that_is_there_is_left_alone_and_a_damaged_one_is_refused(tmp_path):
+    path = tmp_path / "one"
+    there = client(**answers(**{"GET /api/v2/buckets": {"buckets": [{"id": "b", "name": "b"}]}}))
+    assert backup.backup(there, str(path), check=True).differences.changed and not path.exists()
+    backup.backup(there, str(path), check=False)
+    assert not backup.backup(there, str(path), check=False).differences.changed
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match="no directory"):
+        backup.backup(there, str(tmp_path / "file"), check=True)
+    file = next(path.glob("*.tar.gz"))
+    whole = file.read_bytes()
+    for data in (whole[:-9] + b"\0" * 9, whole[:20] + b"\xff" * (len(whole) - 20), whole[:-4], whole + b"x"):
+        file.write_bytes(data)
+        with pytest.raises(Refused, match="damaged"):
+            backup.inspect(str(path))
+    manifest = next(path.glob("*.manifest"))
+    manifest.write_text("{}")
+    with pytest.raises(Refused, match="damaged manifest"):
+        backup.inspect(str(path))
+    manifest.unlink()
+    with pytest.raises(Refused, match="no backup"):
+        backup.inspect(str(path))
+
+
+def test_everything_is_restored_in_order_with_the_backups_own_token(tmp_path):
+    path = tmp_path / "one"
+    backup.backup(client(**answers()), str(path), check=False)
+    good = {"POST /api/v2/restore/kv": {"token": ""}, "POST /api/v2/restore/sql": (204, b"", {}), "POST /api/v2/restore/shards/2": (204, b"", {})}
+    there = client(**good)
+    assert backup.restore_all(there, str(path), "theirs", check=True).differences.changed and len(there.transport.asked) == 1
+    assert backup.restore_all(there, str(path), "theirs", check=False).values["restored"] == ["o/b"]
+    assert there.transport.headers == {"Authorization": "Token theirs"}
+    assert [where for method, where, _body, _query in there.transport.asked if method == "POST"] == [name.split()[1] for name in good]
+    wrong = client(**{**good, "POST /api/v2/restore/sql": Fault("status", "POST", "x", "no", status=401)})
+    with pytest.raises(Refused, match="Run this again with that one"):
+        backup.restore_all(wrong, str(path), "wrong", check=False)
+    assert not wrong.transport.of("POST", "/api/v2/restore/shards/2")
+
+
+def test_buckets_are_restored_once(tmp_path):
+    path = tmp_path / "one"
+    backup.backup(client(**answers()), str(path), check=False)
+    mapping = {"id": "new", "shardMappings": [{"oldId": 2, "newId": 77}]}
+    there = client(**{"GET /api/v2/buckets": {"buckets": []}, "POST /api/v2/restore/bucketMetadata": mapping, "POST /api/v2/restore/shards/77": (204, b"", {})})
+    wanted = [backup.Wanted("b", "c")]
+    assert backup.restore_buckets(there, str(path), "o", "edgestack", wanted, check=True).values["restored"] == ["c"]
+    assert backup.restore_buckets(there, str(path), "o", "edgestack", wanted, check=False).differences.changed
+    assert len(there.transport.of("POST", "/api/v2/restore/shards/77")) == 1
+    there.transport.answers["GET /api/v2/buckets"] = {"buckets": [{"id": "new", "name": "c"}]}
+    assert not backup.restore_buckets(there, str(path), "o", "edgestack", wanted, check=False).differences.changed
+    for names, message in (([backup.Wanted("none", "x")], "has no bucket none"), ([backup.Wanted("b", "x"), backup.Wanted("b", "x")], "several buckets")):
+        with pytest.raises(Refused, match=message):
+            backup.restore_buckets(there, str(path), "o", "edgestack", names, check=False)
