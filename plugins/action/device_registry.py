@@ -90,6 +90,13 @@ class ActionModule(ActionBase):
             if names:
                 asked["changed"] = True
                 asked[what] = names[:50]
+        if passwords.too_young:
+            # Who asked for it would take "ok" for done.
+            more = len(passwords.too_young) - 5
+            self._display.warning(
+                f"not made anew, because they are younger than {params['rotate']['least_age']:g} s (least_age): the passwords of"
+                f" {', '.join(passwords.too_young[:5])}{f' and {more} more' if more > 0 else ''}"
+            )
         asked["total"] = len(users)
         if asked.get("settled") and not check and not asked.get("failed"):
             self._reached(passwords.directory, str((task_vars or {}).get("inventory_hostname", "")), gone)

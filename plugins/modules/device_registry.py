@@ -146,7 +146,7 @@ options:
       least_age:
         description:
           - A password that was named and is younger than this, in seconds, is not made anew. So several brokers of a play, a second run
-            and the run after one that was killed do it once.
+            and the run after one that was killed do it once. It is said in a warning.
         type: float
         default: 3600
   broker:

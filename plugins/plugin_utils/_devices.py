@@ -82,9 +82,11 @@ class Rotation:
             if unknown:
                 raise DevicesError(f"rotation: no device has the {what} {', '.join(unknown)}")
 
+    def names(self, device: registry.Device) -> bool:
+        return device.id in self.devices or device.profile in self.profiles or device.site in self.sites
+
     def due(self, device: registry.Device, age: float) -> bool:
-        named = device.id in self.devices or device.profile in self.profiles or device.site in self.sites
-        return (named and age >= self.least_age) or bool(self.max_age and age > self.max_age * 86400)
+        return (self.names(device) and age >= self.least_age) or bool(self.max_age and age > self.max_age * 86400)
 
 
 class Passwords:
@@ -97,6 +99,8 @@ class Passwords:
         self.check = check
         self.made: list[str] = []
         self.rotated: list[str] = []
+        self.too_young: list[str] = []
+        """Named for a rotation, and kept all the same."""
         self._algorithm = algorithm
         self._grace = grace
         self._now = time.time() if now is None else now
@@ -146,6 +150,8 @@ class Passwords:
             return self.of(device.id)
         before = self.of(device.id)
         if not rotation.due(device, age):
+            if rotation.names(device):
+                self.too_young.append(device.id)
             return before
         if self._grace and not self.check:
             # First, so that a killed run loses neither.

@@ -149,6 +149,11 @@ def test_a_rotation_is_made_once(tmp_path):
     new = first.rotate(device("a"), rotation)
     second = _devices.Passwords(str(tmp_path), False)
     assert first.rotated == ["a"] and second.rotate(device("a"), rotation) == new and second.rotated == []
+    # It is told apart from a device that was not named.
+    second.rotate(device("b"), rotation)
+    made(tmp_path, "c", age=HOUR)
+    second.rotate(device("c"), rotation)
+    assert first.too_young == [] and second.too_young == ["a"]
     assert second.rotate(device("a"), _devices.Rotation(devices=("a",), least_age=0)) != new
 
 
