@@ -27,6 +27,9 @@ options:
   python:
     description: Version of Python, for O(kind=wheels).
     type: str
+  image:
+    description: Name and tag of an image, for O(kind=images).
+    type: str
   architecture:
     description: As Debian names it.
     type: str
@@ -89,6 +92,6 @@ def find(directory: str, wanted: dict[str, str]) -> dict[str, str]:
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
-        wanted = {key: self.get_option(key) for key in ("kind", "codename", "python", "architecture")}
+        wanted = {key: self.get_option(key) for key in ("kind", "codename", "python", "image", "architecture")}
         wanted = {key: str(value) for key, value in wanted.items() if value}
         return [find(str(term), wanted) for term in terms]

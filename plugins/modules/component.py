@@ -34,9 +34,29 @@ options:
     type: str
     required: true
   unit:
-    description: The systemd unit.
+    description: The systemd unit. Either this or O(container) is given.
     type: str
-    required: true
+  container:
+    description: The container that is the component's service, in place of O(unit).
+    type: dict
+    suboptions:
+      directory:
+        description: Directory with the Compose project's C(compose.yaml), which is one of the O(files). The project's only container is
+          called C(edgestack-) and O(name).
+        type: path
+        required: true
+      image:
+        description: The image. It must be on the host; nothing is pulled.
+        type: str
+        required: true
+      user:
+        description: User and group that the container runs as, in numbers.
+        type: str
+        required: true
+      configuration:
+        description: Directory with the component's configuration, mounted in the container at the same path.
+        type: path
+        required: true
   directories:
     description: Directories that shall exist.
     type: list
@@ -86,8 +106,12 @@ options:
         type: str
         default: "0644"
       validate:
-        description: A command that must end with 0; C(%s) stands for the new file before it replaces the old one.
+        description: A command that must end with 0; C(%s) stands for the new file before it replaces the old one. Of a container's
+          configuration (files below O(container.configuration)) it runs in a container of the component's image.
         type: str
+      validate_at:
+        description: Where the new file stands in that container, for a command that cannot be told a file's name.
+        type: path
       restart:
         description: Whether a change of this file needs a restart of the service.
         type: bool
@@ -128,8 +152,8 @@ options:
     elements: str
     default: []
   health:
-    description: How to ask whether the component is healthy. With none of O(health.url), O(health.port) and O(health.command) the
-      unit's being active is enough.
+    description: How to ask whether the component is healthy. With none of O(health.url), O(health.port) and O(health.command) it is
+      enough that the unit is active or the container runs.
     type: dict
     default: {}
     suboptions:
@@ -183,6 +207,26 @@ EXAMPLES = r"""
     health:
       port: 8888
       timeout: 30
+
+- name: Configure and run the same in a container
+  edgestack.iot.component:
+    name: telegraf
+    container:
+      directory: /opt/edgestack/telegraf
+      image: telegraf:1.37.2
+      user: "999:999"
+      configuration: /etc/edgestack/containers/telegraf
+    files:
+      - path: /opt/edgestack/telegraf/compose.yaml
+        content: "{{ lookup('ansible.builtin.template', 'compose.yaml.j2') }}"
+        validate: docker compose --file %s config --quiet
+      - path: /etc/edgestack/containers/telegraf/conf/telegraf.conf
+        content: "{{ lookup('ansible.builtin.template', 'telegraf.conf.j2') }}"
+        group: "999"
+        mode: "0640"
+        validate: telegraf config check --config %s
+    health:
+      port: 8888
 """
 
 RETURN = r"""
@@ -235,7 +279,7 @@ class _Module(AnsibleModule):
     def _log_invocation(self) -> None:
         """Ansible looks for a secret in the text of all arguments by its exact characters. One of several lines is escaped there, so
         that it would not be found, and would stand in the journal."""
-        self.log(f"Invoked for {self.params['name']} ({self.params['unit']})")
+        self.log(f"Invoked for {self.params['name']} ({self.params['unit'] or 'container'})")
 
 
 def _owned() -> dict[str, dict[str, object]]:
@@ -249,7 +293,16 @@ def _owned() -> dict[str, dict[str, object]]:
 def _argument_spec() -> dict[str, dict[str, object]]:
     return {
         "name": {"type": "str", "required": True},
-        "unit": {"type": "str", "required": True},
+        "unit": {"type": "str"},
+        "container": {
+            "type": "dict",
+            "options": {
+                "directory": {"type": "path", "required": True},
+                "image": {"type": "str", "required": True},
+                "user": {"type": "str", "required": True},
+                "configuration": {"type": "path", "required": True},
+            },
+        },
         "directories": {
             "type": "list",
             "elements": "dict",
@@ -265,6 +318,7 @@ def _argument_spec() -> dict[str, dict[str, object]]:
                 "content": {"type": "str", "required": True},
                 "mode": {"type": "str", "default": "0644"},
                 "validate": {"type": "str"},
+                "validate_at": {"type": "path"},
                 "restart": {"type": "bool", "default": True},
             },
         },
@@ -306,6 +360,14 @@ def _mode(module: AnsibleModule, path: str, text: str) -> int:
         module.fail_json(msg=f"{path}: the mode {text!r} is not an octal number such as '0640'")
 
 
+def _image(module: AnsibleModule, one: dict[str, str]) -> fileset.Image | None:
+    """Where the validator of a file runs: files of the container's configuration are judged by the image's own programs."""
+    container = module.params["container"]
+    if not container or not one["path"].startswith(container["configuration"].rstrip("/") + "/"):
+        return None
+    return fileset.Image(container["image"], container["user"], container["configuration"], one["validate_at"])
+
+
 def _wanted_files(module: AnsibleModule) -> list[fileset.WantedFile]:
     wanted = [
         fileset.WantedFile(
@@ -316,6 +378,7 @@ def _wanted_files(module: AnsibleModule) -> list[fileset.WantedFile]:
             _mode(module, one["path"], one["mode"]),
             validate=one["validate"],
             restart=one["restart"],
+            image=_image(module, one),
         )
         for one in module.params["files"]
     ]
@@ -339,7 +402,9 @@ def _wanted_files(module: AnsibleModule) -> list[fileset.WantedFile]:
 
 
 def main() -> None:
-    module = _Module(_argument_spec(), supports_check_mode=True)
+    module = _Module(
+        _argument_spec(), supports_check_mode=True, mutually_exclusive=[("unit", "container")], required_one_of=[("unit", "container")]
+    )
     params = module.params
     health = params["health"]
     if sum(bool(health.get(key)) for key in ("url", "port", "command")) > 1:
@@ -347,7 +412,7 @@ def main() -> None:
     try:
         outcome = converge.converge(
             record.Record(params["state_directory"], params["name"]),
-            service.Systemd(params["unit"]),
+            service.Compose(params["name"], params["container"]["directory"]) if params["container"] else service.Systemd(params["unit"]),
             service.Health(
                 url=health.get("url"),
                 ca_file=health.get("ca_file"),

@@ -44,6 +44,14 @@ options:
     description: The system's user that Grafana runs as.
     type: str
     default: grafana
+  container:
+    description: Name of the container that Grafana runs in. O(unit) and O(user) do not count then, and O(homepath), O(config_file) and
+      O(program) are paths in it.
+    type: str
+  program:
+    description: Grafana's command line program.
+    type: str
+    default: /usr/sbin/grafana
   homepath:
     description: Directory with Grafana's own files.
     type: path
@@ -85,6 +93,8 @@ def main() -> None:
             "password_file": {"type": "path", "required": True, "no_log": False},
             "unit": {"type": "str", "default": "grafana-server.service"},
             "user": {"type": "str", "default": "grafana"},
+            "container": {"type": "str"},
+            "program": {"type": "str", "default": "/usr/sbin/grafana"},
             "homepath": {"type": "path", "default": "/usr/share/grafana"},
             "config_file": {"type": "path", "default": "/etc/grafana/grafana.ini"},
         },
@@ -107,6 +117,8 @@ def main() -> None:
         config=params["config_file"],
         user=params["user"],
         unit=params["unit"],
+        program=params["program"],
+        container=params["container"],
     )
     try:
         changed = admin.ensure(server, password, module.check_mode)

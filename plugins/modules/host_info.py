@@ -93,6 +93,40 @@ listeners:
     user:
       description: The user that it runs as.
       type: str
+    uid:
+      description: That user's number.
+      type: int
+cpus:
+  description: Number of processors.
+  returned: always
+  type: int
+engine:
+  description: The Docker engine.
+  returned: always
+  type: dict
+  contains:
+    client:
+      description: Whether the command C(docker) is there.
+      type: bool
+    version:
+      description: Version of the engine that answers; empty when none does.
+      type: str
+    compose:
+      description: Version of Compose v2; empty when it is not there.
+      type: str
+    images:
+      description: Images, as C(repository:tag), and as C(repository@digest) where they came from a registry.
+      type: list
+      elements: str
+memory_cgroup:
+  description: Whether the kernel can limit memory.
+  returned: always
+  type: bool
+projects:
+  description: Components that are containers here.
+  returned: always
+  type: list
+  elements: str
 users:
   description: Names of the host's users.
   returned: always
@@ -109,6 +143,7 @@ packages:
   type: dict
 """
 
+import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -130,6 +165,10 @@ def main() -> None:
         disk_mb=facts.disk_mb(),
         time=time.time(),
         listeners=facts.listeners(),
+        cpus=os.cpu_count() or 1,
+        engine=facts.engine(),
+        memory_cgroup=facts.memory_cgroup(),
+        projects=facts.projects(),
         users=facts.users(),
         whole=facts.whole(),
         packages=facts.packages(),

@@ -95,6 +95,6 @@ def image(release: str = "bookworm", architecture: str = "amd64") -> str:
 
 
 def remove_images() -> None:
-    names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{REPOSITORY}/base", check=False)
-    for name in names.split():
+    names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", check=False)
+    for name in (name for name in names.split() if name.startswith(f"{REPOSITORY}/")):
         docker("image", "rm", "--force", name)

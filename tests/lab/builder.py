@@ -14,6 +14,7 @@ from pathlib import Path
 import base
 import bundle
 import engine
+import images
 import packages
 import vendors
 from common import LabError, say, step
@@ -22,7 +23,7 @@ STANDINS: dict[str, Callable[[str], Path]] = {"emqx": packages.emqx, "grafana": 
 
 
 def everything(*, release: str = "bookworm", architecture: str = "amd64", ask_vendors: bool = True, again: bool = False,
-               telegraf_for: list[str] | None = None) -> None:
+               telegraf_for: list[str] | None = None, with_images: bool = False) -> None:
     """Two lanes: what waits for the network, and what needs the processors."""
     with step("lab build"):
         with ThreadPoolExecutor(2) as pool:
@@ -38,6 +39,9 @@ def everything(*, release: str = "bookworm", architecture: str = "amd64", ask_ve
             deb = bundle.Deb(_only(packages.telegraf(other)), "registry")
             parts.append(({"kind": "apt", "codename": release, "architecture": other},
                           *bundle.apt(release, other, [deb], None)))
+        if with_images:
+            engine.ensure()
+            parts += images.parts()
         manifest = bundle.write(parts)
     standins = json.loads(manifest.read_text())["stand_ins"]
     if standins:

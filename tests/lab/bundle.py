@@ -8,6 +8,7 @@ build/bundle/
     manifest.json                      what there is: kind, for what, version, SHA-256, size, and each package in it
     apt-<codename>-<architecture>.tar  a flat apt repository (Packages, Packages.gz, Release and the .deb files)
     wheels-py<version>-<architecture>.tar   Python wheels, for `pip install --no-index --find-links`
+    <name>_<tag>.tar                   an image, for `docker load`
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import sys
 import tarfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import base
 from common import (
@@ -46,6 +48,8 @@ FORMAT = 1
 REQUIREMENTS = ROOT / "roles" / "streamlit" / "files" / "requirements.txt"
 # What the roles install from Debian. Their dependencies come along as far as the base image lacks them.
 DEBIAN = ("mariadb-server", "python3-pymysql", "python3-cryptography", "python3-venv", "python3-pip", "curl", "openssl")
+# Docker with Compose v2, where Debian has it.
+ENGINE = {"bookworm": (), "trixie": ("docker.io", "docker-cli", "docker-compose")}
 PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
 PLATFORMS = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -93,7 +97,7 @@ def apt(release: str, architecture: str, debs: list[Deb], base_root: Path | None
         shutil.rmtree(repository)
         (place / "packages.json").write_text(json.dumps([asdict(package) for package in packages]))
 
-    place = artefact(name, digest_of(FORMAT, inputs, base_digest, DEBIAN if base_root else ()), make)
+    place = artefact(name, digest_of(FORMAT, inputs, base_digest, (*DEBIAN, *ENGINE[release]) if base_root else ()), make)
     return place / f"{name}.tar", [Package(**one) for one in json.loads((place / "packages.json").read_text())]
 
 
@@ -158,7 +162,7 @@ def _closure(release: str, architecture: str, repository: Path, base_root: Path)
     apt_get: list[str | Path] = ["apt-get", "--yes"]
     for key, value in settings.items():
         apt_get += ["-o", f"{key}={value}"]
-    names = {_field(_control(deb), "Package") for deb in repository.glob("*.deb")} | set(DEBIAN)
+    names = {_field(_control(deb), "Package") for deb in repository.glob("*.deb")} | {*DEBIAN, *ENGINE[release]}
     log = f"apt-{release}-{architecture}"
     run([*apt_get, "update"], log=log, timeout=300)
     # Nothing of an earlier build is mixed in, but what is needed again is not fetched again: asked what it needs
@@ -251,11 +255,11 @@ def _tar(directory: Path, target: Path) -> None:
 
 
 def write(parts: list[tuple[dict[str, str], Path, list[Package]]]) -> Path:
-    """Put the files and the manifest into build/bundle; what did not change is not written."""
+    """Put the files and the manifest into build/bundle; what did not change is not written, and what was built for another release stays."""
     BUNDLE.mkdir(parents=True, exist_ok=True)
     manifest = BUNDLE / "manifest.json"
     before = json.loads(manifest.read_text()) if manifest.is_file() else {}
-    files: list[dict[str, object]] = []
+    files: list[dict[str, Any]] = []
     with step("the bundle's files and checksums"):
         for what, source, packages in parts:
             target, digest = BUNDLE / source.name, sha256(source)
@@ -269,7 +273,10 @@ def write(parts: list[tuple[dict[str, str], Path, list[Package]]]) -> Path:
                 temporary.replace(target)
             files.append({"path": source.name, **what, "version": digest[:12], "sha256": digest,
                           "size": source.stat().st_size, "packages": [asdict(package) for package in packages]})
-    standins = sorted({package.name for _, _, packages in parts for package in packages if package.origin == "stand-in"})
+    made = {str(one["path"]) for one in files}
+    files += [one for one in before.get("files", []) if one["path"] not in made and (BUNDLE / one["path"]).is_file()]
+    files.sort(key=lambda one: str(one["path"]))
+    standins = sorted({package["name"] for one in files for package in one["packages"] if package["origin"] == "stand-in"})
     content: dict[str, object] = {"format": FORMAT, "files": files, "stand_ins": standins}
     if {key: before.get(key) for key in content} != content:
         content["made"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -28,6 +28,13 @@ SET = re.compile(r"[a-z][a-z0-9]{0,19}")
 # Nothing listens there on a host: the engine's resolver knows the lab's hosts and no others. It leaves questions
 # for others unanswered, so a host waits a second and no more.
 NO_RESOLVER = "127.0.0.1"
+ENGINE_LABEL = "edgestack-engine"
+# What a Docker engine in a host wants beyond that: to make containers with capabilities of their own, on a file system that is no overlay.
+ENGINE_INSIDE = (
+    "--label", f"{ENGINE_LABEL}=yes", "--volume", "/var/lib/docker",
+    *(word for name in ("NET_RAW", "SYS_PTRACE", "MKNOD", "SYS_NICE", "IPC_LOCK")
+      for word in ("--cap-add", name)),
+)
 FIRST = {"centre": 10, "gateway": 10, "scratch": 200}
 
 
@@ -122,7 +129,7 @@ class Lab:
 
     # -- up and down -----------------------------------------------------------------------------------------
 
-    def up(self, names: list[str], *, fresh: bool = False, release: str = "bookworm") -> list[Host]:
+    def up(self, names: list[str], *, fresh: bool = False, release: str = "bookworm", engine_inside: bool = False) -> list[Host]:
         """Make the hosts run; those that run already stay as they are unless `fresh` asks for new ones."""
         offsets = {name: offset(name) for name in names}
         need({"ssh-keygen": "openssh-client", "ssh": "openssh-client", "ip": "iproute2"}, "reaching the lab's hosts")
@@ -138,7 +145,7 @@ class Lab:
         everything.update({host.name: host for host in hosts})
         self._write_ssh(list(everything.values()))
         for host in hosts:
-            self._start(host, image, fresh=fresh)
+            self._start(host, image, fresh=fresh, engine_inside=engine_inside)
         self._write_record(subnet, list(everything.values()))
         for host in hosts:
             self._wait(host)
@@ -149,27 +156,27 @@ class Lab:
     def _state(self, container: str) -> str:
         return docker("container", "inspect", "--format", "{{.State.Status}}", container, check=False)
 
-    def _start(self, host: Host, image: str, *, fresh: bool) -> None:
+    def _start(self, host: Host, image: str, *, fresh: bool, engine_inside: bool) -> None:
         state = self._state(host.container)
         if state and not fresh:
             made_from = docker("container", "inspect", "--format",
-                               "{{.Config.Image}} {{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}}{{end}}",
-                               host.container)
-            if made_from != f"{image} {host.address}":
-                say(f"{host.name}: the base image or the network is another one, so the host is made anew")
+                               "{{.Config.Image}} {{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}}{{end}} "
+                               f'{{{{index .Config.Labels "{ENGINE_LABEL}"}}}}', host.container)
+            if made_from.split() != [image, host.address, *(["yes"] if engine_inside else [])]:
+                say(f"{host.name}: the base image, the network or the need of an engine is another one, so the host is made anew")
                 fresh = True
         if state and fresh:
             docker("container", "rm", "--force", "--volumes", host.container)
             state = ""
         if not state:
             with step(f"creating {host.name}"):
-                self._create(host, image)
+                self._create(host, image, engine_inside=engine_inside)
         if state == "paused":
             docker("container", "unpause", host.container)
         elif state != "running":
             docker("container", "start", host.container)
 
-    def _create(self, host: Host, image: str) -> None:
+    def _create(self, host: Host, image: str, *, engine_inside: bool) -> None:
         docker(
             "container", "create", "--name", host.container,
             "--hostname", host.name, "--domainname", DOMAIN,
@@ -184,6 +191,7 @@ class Lab:
             "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
             "--cgroupns=host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
             "--tmpfs", "/run:exec,mode=755", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec,mode=1777",
+            *(ENGINE_INSIDE if engine_inside else ()),
             image,
         )
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:

@@ -35,7 +35,7 @@ def command_build(options: argparse.Namespace) -> None:
     import builder  # noqa: PLC0415
 
     builder.everything(release=options.release, architecture=options.architecture, again=options.ask_vendors,
-                     ask_vendors=not options.no_vendors, telegraf_for=options.telegraf_for)
+                     ask_vendors=not options.no_vendors, telegraf_for=options.telegraf_for, with_images=options.images)
 
 
 def command_image(options: argparse.Namespace) -> None:
@@ -43,7 +43,7 @@ def command_image(options: argparse.Namespace) -> None:
 
 
 def command_up(options: argparse.Namespace) -> None:
-    hosts.Lab(options.lab).up(options.hosts, fresh=options.fresh, release=options.release)
+    hosts.Lab(options.lab).up(options.hosts, fresh=options.fresh, release=options.release, engine_inside=options.engine_inside)
 
 
 def command_down(options: argparse.Namespace) -> None:
@@ -94,6 +94,7 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--no-vendors", action="store_true", help="do not ask the vendors' repositories")
     command.add_argument("--ask-vendors", action="store_true", help="ask them again; a refusal is remembered")
     command.add_argument("--telegraf-for", type=_names, default=[], help="Telegraf for arm64,armhf as well")
+    command.add_argument("--images", action="store_true", help="the bundle's images as well")
     command = add("image", "make sure that the base image is there, and print its name on the last line")
     command.add_argument("--release", default="bookworm", choices=["bookworm", "trixie"])
     command = add("up", "start the hosts")
@@ -101,6 +102,7 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--lab", default="demo", help="another set of hosts beside the demo's")
     command.add_argument("--fresh", action="store_true", help="new hosts instead of those that are there")
     command.add_argument("--release", default="bookworm", choices=["bookworm", "trixie"])
+    command.add_argument("--engine-inside", action="store_true", help="hosts that can run a Docker engine of their own")
     command = add("down", "remove the hosts and their network; what was built stays")
     command.add_argument("--hosts", type=_names, default=None)
     command.add_argument("--lab", default="demo")

@@ -10,6 +10,9 @@ TELEGRAF = "1.37.2"
 INFLUXDB = "2.9.1"
 EMQX = "5.8.9"
 GRAFANA = "12.4.0"
+# Tags of images without a package of that version here: Debian's are of the same line.
+MARIADB = "11.8"
+PYTHON = "3.13-slim-trixie"
 # The package registry has no release of the CLI of its own: this is the one that influxd's go.mod asks for.
 INFLUX_CLI = "2.7.1+git20250130"
 # What a vendor's repository is asked for, where it answers ("12.4." stands for any of these).

@@ -79,15 +79,15 @@ def directories(wanted: t.Sequence[Directory], check: bool) -> list[str]:
 
 def converge(
     remembered: record.Record,
-    unit: service.Systemd,
+    unit: service.Service,
     health: service.Health,
     wanted_directories: t.Sequence[Directory],
     wanted_files: t.Sequence[fileset.WantedFile],
     restart_on: t.Sequence[str] = (),
     check: bool = False,
-    wait: t.Callable[[service.Systemd, service.Health], str | None] = service.wait_until_healthy,
+    wait: t.Callable[[service.Service, service.Health], str | None] = service.wait_until_healthy,
 ) -> Outcome:
-    """See the module's text. In check mode nothing is written, restarted or asked beyond systemd's own state."""
+    """See the module's text. In check mode nothing is written, restarted or asked beyond the service's own state."""
     outcome = Outcome(digest=fileset.digest(wanted_files, restart_on))
     changes = fileset.compare(wanted_files, remembered.files)
     outcome.changed_files = [change.path for change in changes]
@@ -132,11 +132,11 @@ def _reasons(outcome: Outcome, remembered: record.Record, state: dict[str, str])
 
 def _take_back(
     remembered: record.Record,
-    unit: service.Systemd,
+    unit: service.Service,
     health: service.Health,
     tried: t.Sequence[fileset.WantedFile],
     problem: str,
-    wait: t.Callable[[service.Systemd, service.Health], str | None],
+    wait: t.Callable[[service.Service, service.Health], str | None],
 ) -> t.NoReturn:
     """Puts the last healthy set back, restarts with it and raises; where there never was one, leaves the new one for a look."""
     journal = unit.journal()

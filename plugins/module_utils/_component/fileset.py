@@ -24,10 +24,32 @@ class FileSetError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
+class Image:
+    """Where a validator runs that is not on the host: in a container of the component's own image, without network, as its user.
+
+    directory is mounted at its own path, so that the staged file is found where it is; at is another place for the staged file.
+    """
+
+    name: str
+    user: str
+    directory: str
+    at: str | None = None
+
+    def command(self, words: t.Sequence[str], staged: str) -> list[str]:
+        place = [f"--volume={staged}:{self.at}:ro"] if self.at else []
+        return [
+            *("docker", "run", "--rm", "--pull=never", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
+            *("--log-driver=none", f"--user={self.user}", "--tmpfs=/tmp", f"--volume={self.directory}:{self.directory}:ro"),
+            *(*place, f"--entrypoint={words[0]}", self.name, *words[1:]),
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
 class WantedFile:
     """One file as it shall be.
 
-    mode is the numeric permission (0o640). validate is a command in which %s stands for the staged file.
+    mode is the numeric permission (0o640). validate is a command in which %s stands for the staged file; with an image it runs in a
+    container of that image.
     A secret file's content appears in no diff. restart tells whether the service must restart for a change.
     """
 
@@ -39,6 +61,7 @@ class WantedFile:
     validate: str | None = None
     secret: bool = False
     restart: bool = True
+    image: Image | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +238,8 @@ def stage(changes: t.Sequence[Change]) -> None:
 
 def _validate(file: WantedFile, staged: str) -> None:
     command = [part.replace("%s", staged) for part in shlex.split(file.validate or "")]
+    if file.image:
+        command = file.image.command(command, staged)
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

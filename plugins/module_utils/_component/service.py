@@ -1,12 +1,13 @@
 # Copyright: (c) 2026, edgestack.iot contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The service of a component: systemd's view of it, and whether it answers."""
+"""The service of a component: a systemd unit or a Compose project, and whether it answers."""
 
 from __future__ import annotations
 
 import dataclasses
 import http.client
+import os
 import socket
 import ssl
 import subprocess
@@ -68,10 +69,29 @@ def _ask_http(url: str, health: Health, patience: float) -> str | None:
     return None if answer.status in health.status else f"GET {url} answered {answer.status} {answer.reason}"
 
 
+Run = t.Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class Service(t.Protocol):
+    """What the engine asks of a service, whatever runs it. The words of state() are systemd's."""
+
+    unit: str
+
+    def state(self) -> dict[str, str]: ...
+
+    def reload_units(self) -> None: ...
+
+    def enable(self) -> None: ...
+
+    def restart(self) -> str | None: ...
+
+    def journal(self, lines: int = 60) -> str: ...
+
+
 class Systemd:
     """One unit. Every call runs systemctl; errors carry what systemctl said."""
 
-    def __init__(self, unit: str, run: t.Callable[..., subprocess.CompletedProcess[str]] = subprocess.run) -> None:
+    def __init__(self, unit: str, run: Run = subprocess.run) -> None:
         self.unit = unit
         self._run = run
 
@@ -99,14 +119,80 @@ class Systemd:
         return None if done.returncode == 0 else (done.stderr.strip() or f"systemctl restart {self.unit} ended with {done.returncode}")
 
     def journal(self, lines: int = 60) -> str:
-        done = self._run(
-            ["journalctl", "--unit", self.unit, "--lines", str(lines), "--no-pager", "--output", "short-iso"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
+        return _journal(self._run, ["--unit", self.unit], lines)
+
+
+def container_name(component: str) -> str:
+    """Of a component's only container, and of its Compose project."""
+    return f"edgestack-{component}"
+
+
+class Compose:
+    """One Compose project with one container. Every call runs docker; errors carry what it said.
+
+    The container is made anew at every restart, so that it reads every file as it is now. That it comes back after a reboot is its own
+    restart policy, so there is nothing to enable.
+    """
+
+    # How long docker may take for an answer, and for a container to stop and another to be made, in seconds.
+    ANSWER = 30
+    RECREATE = 600
+
+    def __init__(self, component: str, directory: str, run: Run = subprocess.run) -> None:
+        self.container = container_name(component)
+        self.unit = f"container {self.container}"
+        self.directory = directory
+        self.file = os.path.join(directory, "compose.yaml")
+        self._run = run
+
+    def _call(self, timeout: float, *words: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return self._run(["docker", *words], capture_output=True, text=True, errors="replace", check=False, timeout=timeout)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return subprocess.CompletedProcess(["docker", *words], 125, "", f"docker {words[0]}: {error}")
+
+    # What systemd would call the states of a container.
+    _ACTIVE = {"running": "active", "restarting": "activating", "created": "activating", "exited": "inactive", "dead": "failed"}
+
+    def state(self) -> dict[str, str]:
+        """LoadState, ActiveState, SubState and UnitFileState in systemd's words, so that the engine needs no others."""
+        done = self._call(self.ANSWER, "container", "inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", self.container)
+        status, _space, code = done.stdout.strip().partition(" ")
+        if done.returncode != 0 or not status:
+            loaded = "loaded" if os.path.exists(self.file) else "not-found"
+            return {"LoadState": loaded, "ActiveState": "inactive", "SubState": "no container", "UnitFileState": "static"}
+        # "restarting" is a container between two attempts: not started yet, perhaps never.
+        sub = status if status == "running" else f"{status}, last exit code {code}"
+        return {"LoadState": "loaded", "ActiveState": self._ACTIVE.get(status, status), "SubState": sub, "UnitFileState": "static"}
+
+    def reload_units(self) -> None:
+        """The project's file is read at every restart."""
+
+    def enable(self) -> None:
+        """The container's restart policy is in the project's file."""
+
+    def restart(self) -> str | None:
+        """Makes the container anew; None when docker is content, else what it said."""
+        done = self._call(
+            self.RECREATE,
+            *("compose", "--project-directory", self.directory, "--file", self.file),
+            *("up", "--detach", "--force-recreate", "--remove-orphans", "--no-build"),
         )
-        return done.stdout
+        return None if done.returncode == 0 else (done.stderr.strip()[-1000:] or f"docker compose up ended with {done.returncode}")
+
+    def journal(self, lines: int = 60) -> str:
+        return _journal(self._run, [f"CONTAINER_NAME={self.container}"], lines)
+
+
+def _journal(run: Run, which: t.Sequence[str], lines: int) -> str:
+    done = run(
+        ["journalctl", *which, "--lines", str(lines), "--no-pager", "--output", "short-iso"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    return done.stdout
 
 
 class ServiceError(Exception):
@@ -114,7 +200,7 @@ class ServiceError(Exception):
 
 
 def wait_until_healthy(
-    unit: Systemd,
+    unit: Service,
     health: Health,
     clock: t.Callable[[], float] = time.monotonic,
     sleep: t.Callable[[float], None] = time.sleep,

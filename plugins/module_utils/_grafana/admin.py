@@ -43,6 +43,8 @@ class Server:
     user: str = "grafana"
     unit: str = "grafana-server.service"
     timeout: float = 20.0
+    container: str | None = None
+    """Name of the container that Grafana runs in; its client then runs there too, and its journal is that of the container."""
 
 
 def sign_in(server: Server, password: str) -> int:
@@ -69,11 +71,12 @@ def sign_in(server: Server, password: str) -> int:
 
 def locked(server: Server, since: float, run: Run = subprocess.run, sleep: t.Callable[[float], None] = time.sleep) -> bool:
     """Whether the log says that the user is locked; False as well when the log says nothing of it."""
+    which = f"CONTAINER_NAME={server.container}" if server.container else f"--unit={server.unit}"
     for attempt in range(5):
         if attempt:
             sleep(0.3)  # the journal is written a moment after the answer
         done = run(
-            ["journalctl", f"--unit={server.unit}", f"--since=@{int(since)}", "--output=cat", "--no-pager"],
+            ["journalctl", which, f"--since=@{int(since)}", "--output=cat", "--no-pager"],
             capture_output=True,
             text=True,
             errors="replace",
@@ -89,9 +92,10 @@ def locked(server: Server, since: float, run: Run = subprocess.run, sleep: t.Cal
 def reset(server: Server, password: str, run: Run = subprocess.run) -> None:
     """Sets the password of user 1, the first administrator, which goes to the client through a pipe."""
     words = [server.program, "cli", "--homepath", server.homepath, "--config", server.config, "admin", "reset-admin-password"]
-    # As Grafana's own user, so that no file of its database comes to belong to root.
+    # As Grafana's own user, so that no file of its database comes to belong to root. In a container there is no other.
+    inside = ["docker", "exec", "--interactive", server.container] if server.container else ["runuser", "-u", server.user, "--"]
     done = run(
-        ["runuser", "-u", server.user, "--", *words, "--password-from-stdin"],
+        [*inside, *words, "--password-from-stdin"],
         input=f"{password}\n",
         capture_output=True,
         text=True,

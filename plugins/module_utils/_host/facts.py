@@ -98,6 +98,7 @@ def listeners(run: t.Callable[..., subprocess.CompletedProcess[str]] = subproces
                 "process": process.group("name") if process else "",
                 # ss leaves the uid out for root.
                 "user": _user(int(uid.group("uid")) if uid else 0),
+                "uid": int(uid.group("uid")) if uid else 0,
             }
         )
     return found
@@ -111,6 +112,49 @@ def users() -> list[str]:
 def whole(directory: str = "/opt/edgestack") -> list[str]:
     """Directories below the collection's own that were filled to the end, as a file .complete in them says."""
     return sorted(os.path.dirname(path) for path in glob.glob(os.path.join(directory, "*", "*", ".complete")))
+
+
+def projects(directory: str = "/opt/edgestack") -> list[str]:
+    """Components that are containers on this host: those with a Compose project."""
+    return sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(os.path.join(directory, "*", "compose.yaml")))
+
+
+def engine(run: t.Callable[..., subprocess.CompletedProcess[str]] = subprocess.run) -> dict[str, t.Any]:
+    """The Docker engine: whether its client is here, version of the engine that answers, version of Compose, and the images by name.
+
+    An image is named as repository:tag, and as repository@digest where it came from a registry. Empty texts: does not answer, is missing.
+    """
+    found: dict[str, t.Any] = {"client": shutil.which("docker") is not None, "version": "", "compose": "", "images": []}
+    if not found["client"]:
+        return found
+
+    def ask(*words: str) -> str:
+        try:
+            done = run(["docker", *words], capture_output=True, text=True, errors="replace", check=False, timeout=30)
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    found["version"] = ask("version", "--format", "{{.Server.Version}}")
+    found["compose"] = ask("compose", "version", "--short").removeprefix("v")
+    if found["version"]:
+        names = ask("image", "ls", "--digests", "--format", "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}").split()
+        found["images"] = sorted({name for name in names if "<none>" not in name})
+    return found
+
+
+def memory_cgroup(cgroup2: str = "/sys/fs/cgroup/cgroup.controllers", cgroup1: str = "/proc/cgroups") -> bool:
+    """Whether the kernel can limit memory; a Raspberry Pi's default command line has that switched off."""
+    try:
+        with open(cgroup2, encoding="utf-8") as file:
+            return "memory" in file.read().split()
+    except OSError:
+        pass
+    try:
+        with open(cgroup1, encoding="utf-8") as file:
+            return any(line.split()[0] == "memory" and line.split()[-1] == "1" for line in file if line.strip())
+    except OSError:
+        return False
 
 
 def _user(uid: int) -> str:

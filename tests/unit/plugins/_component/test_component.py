@@ -311,3 +311,84 @@ def test_asking(tmp_path):
     assert "ended with 1" in service.ask(service.Health(command=("false",)))
     assert "could not be run" in service.ask(service.Health(command=("/no/such/program",)))
     assert service.ask(service.Health()) is None
+
+
+def docker(answers):
+    """A run() that answers by the words after docker, and remembers them."""
+    calls = []
+
+    def run(words, **_options):
+        calls.append(words)
+        code, out, err = next((answer for key, answer in answers.items() if key in words), (0, "", ""))
+        return subprocess.CompletedProcess(words, code, out, err)
+
+    return run, calls
+
+
+@pytest.mark.parametrize(
+    ("status", "active"),
+    [("running 0", "active"), ("restarting 3", "activating"), ("exited 1", "inactive"), ("dead 1", "failed"), ("paused 0", "paused")],
+)
+def test_a_containers_state_in_systemds_words(tmp_path, status, active):
+    run, _ = docker({"inspect": (0, f"{status}\n", "")})
+    state = service.Compose("thing", str(tmp_path), run).state()
+    assert (state["LoadState"], state["ActiveState"], state["UnitFileState"]) == ("loaded", active, "static")
+    assert state["SubState"].startswith(status.split()[0])
+
+
+def test_a_container_that_is_not_there(tmp_path):
+    run, _ = docker({"inspect": (1, "", "No such container")})
+    project = service.Compose("thing", str(tmp_path), run)
+    assert project.state()["LoadState"] == "not-found"
+    (tmp_path / "compose.yaml").touch()
+    assert project.state() == {"LoadState": "loaded", "ActiveState": "inactive", "SubState": "no container", "UnitFileState": "static"}
+
+
+def test_a_restart_makes_the_container_anew_and_says_what_docker_said(tmp_path):
+    run, calls = docker({})
+    project = service.Compose("thing", str(tmp_path), run)
+    project.reload_units()
+    project.enable()
+    assert project.restart() is None
+    assert calls == [
+        ["docker", "compose", "--project-directory", str(tmp_path), "--file", str(tmp_path / "compose.yaml")]
+        + ["up", "--detach", "--force-recreate", "--remove-orphans", "--no-build"]
+    ]
+    assert service.Compose("thing", str(tmp_path), docker({"up": (1, "", "no such image")})[0]).restart() == "no such image"
+    assert service.Compose("thing", str(tmp_path), docker({"up": (17, "", "")})[0]).restart() == "docker compose up ended with 17"
+
+    def missing(words, **_options):
+        raise FileNotFoundError("docker")
+
+    assert service.Compose("thing", str(tmp_path), missing).restart() == "docker compose: docker"
+
+
+def test_the_journal_of_a_container(tmp_path):
+    run, calls = docker({"journalctl": (0, "text", "")})
+    assert service.Compose("thing", str(tmp_path), run).journal() == "text"
+    assert calls[0][:2] == ["journalctl", "CONTAINER_NAME=edgestack-thing"]
+
+
+def test_a_project_that_does_not_become_healthy_is_taken_back(tmp_path):
+    run, calls = docker({"inspect": (0, "running 0", "")})
+    project, remembered = service.Compose("thing", str(tmp_path), run), record.Record(str(tmp_path / "state"), "thing")
+    path = tmp_path / "compose.yaml"
+    converge.converge(remembered, project, service.Health(), [], [wanted(path, "old")], wait=lambda *_: None)
+    problems = iter(["no answer", None])
+    with pytest.raises(converge.ConvergeError) as caught:
+        converge.converge(remembered, project, service.Health(), [], [wanted(path, "new")], wait=lambda *_: next(problems))
+    assert caught.value.details["rolled_back"] is True and path.read_text() == "old"
+    assert sum("up" in call for call in calls) == 3
+
+
+def test_a_validator_in_a_container_sees_the_staged_file(tmp_path, monkeypatch):
+    run, calls = docker({"docker": (1, "", "line 3: what is this")})
+    monkeypatch.setattr(fileset.subprocess, "run", run)
+    image = fileset.Image("thing:1", "1000:1000", str(tmp_path), at="/opt/thing.conf")
+    file = wanted(tmp_path / "thing.conf", "odd", validate="thing check %s", image=image)
+    with pytest.raises(fileset.FileSetError, match="line 3"):
+        fileset.stage(fileset.compare([file]))
+    staged = str(tmp_path / ".thing.conf.edgestack-new")
+    assert f"--volume={staged}:/opt/thing.conf:ro" in calls[0] and "--network=none" in calls[0]
+    assert calls[0][-4:] == ["--entrypoint=thing", "thing:1", "check", staged]
+    assert os.listdir(tmp_path) == []

@@ -140,3 +140,13 @@ def test_what_the_client_says_is_told_without_the_password():
     run, _ = runs(f"cannot set {PASSWORD}", status=1)
     with pytest.raises(admin.AdminError, match=r"ended with 1 and said: cannot set \*+$"):
         admin.reset(SERVER, PASSWORD, run)
+
+
+def test_in_a_container_client_and_journal_are_its_own():
+    server = admin.Server("https://h:3000", container="edgestack-grafana", program="/usr/share/grafana/bin/grafana")
+    run, calls = runs("ok")
+    admin.reset(server, PASSWORD, run)
+    assert calls[0][0][:5] == ["docker", "exec", "--interactive", "edgestack-grafana", "/usr/share/grafana/bin/grafana"]
+    assert PASSWORD not in " ".join(calls[0][0])
+    run, calls = runs('msg="Failed to authenticate request"')
+    assert admin.locked(server, 0, run, lambda _: None) is False and "CONTAINER_NAME=edgestack-grafana" in calls[0][0]

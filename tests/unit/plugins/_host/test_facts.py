@@ -56,9 +56,9 @@ def test_listeners(monkeypatch):
     )
     monkeypatch.setattr(facts.shutil, "which", lambda name: f"/usr/bin/{name}")
     assert facts.listeners(answer(text)) == [
-        {"address": "0.0.0.0", "port": 22, "process": "sshd", "user": "root"},
-        {"address": "127.0.0.53", "port": 53, "process": "", "user": "root"},
-        {"address": "::1", "port": 8086, "process": "influxd", "user": "4294967"},
+        {"address": "0.0.0.0", "port": 22, "process": "sshd", "user": "root", "uid": 0},
+        {"address": "127.0.0.53", "port": 53, "process": "", "user": "root", "uid": 0},
+        {"address": "::1", "port": 8086, "process": "influxd", "user": "4294967", "uid": 4294967},
     ]
     monkeypatch.setattr(facts.shutil, "which", lambda name: None)
     assert facts.listeners(answer(text)) == []
@@ -72,3 +72,45 @@ def test_users_and_what_was_filled_to_the_end(tmp_path):
     (tmp_path / "bundle/abc/.complete").touch()
     assert facts.whole(str(tmp_path)) == [str(tmp_path / "bundle/abc"), str(tmp_path / "streamlit/venv-2")]
     assert facts.whole(str(tmp_path / "none")) == []
+
+
+def test_an_engine_is_asked_for_its_version_compose_and_images(monkeypatch):
+    answers = {"version": "26.1.5", "compose": "v2.26.1", "image": "emqx/emqx:5.8.9 emqx/emqx@sha256:1\nown:1 own@<none>\n"}
+    monkeypatch.setattr(facts.shutil, "which", lambda name: f"/usr/bin/{name}")
+    found = facts.engine(lambda words, **_: subprocess.CompletedProcess(words, 0, answers[words[1]], ""))
+    assert found == {
+        "client": True,
+        "version": "26.1.5",
+        "compose": "2.26.1",
+        "images": ["emqx/emqx:5.8.9", "emqx/emqx@sha256:1", "own:1"],
+    }
+
+
+def test_an_engine_that_is_away_is_no_error(monkeypatch):
+    def hangs(words, **_):
+        raise subprocess.TimeoutExpired(words, 30)
+
+    away = {"client": True, "version": "", "compose": "", "images": []}
+    monkeypatch.setattr(facts.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert facts.engine(lambda words, **_: subprocess.CompletedProcess(words, 1, "", "is the daemon running?")) == away
+    assert facts.engine(hangs) == away
+    monkeypatch.setattr(facts.shutil, "which", lambda name: None)
+    assert facts.engine(hangs) == {**away, "client": False}
+
+
+def test_whether_memory_can_be_limited(tmp_path):
+    two, one = tmp_path / "cgroup.controllers", tmp_path / "cgroups"
+    assert facts.memory_cgroup(str(two), str(one)) is False
+    one.write_text("#subsys_name hierarchy num_cgroups enabled\ncpu 1 2 1\nmemory 0 1 0\n")
+    assert facts.memory_cgroup(str(two), str(one)) is False
+    one.write_text("memory 3 9 1\n")
+    assert facts.memory_cgroup(str(two), str(one)) is True
+    two.write_text("cpuset cpu io pids\n")
+    assert facts.memory_cgroup(str(two), str(one)) is False
+
+
+def test_components_with_a_project_are_containers(tmp_path):
+    (tmp_path / "emqx").mkdir()
+    (tmp_path / "emqx" / "compose.yaml").touch()
+    (tmp_path / "streamlit").mkdir()
+    assert facts.projects(str(tmp_path)) == ["emqx"]
