@@ -255,13 +255,14 @@ class Broker:
         if peer.version == 5:
             reader.properties()
         allowed = not self.rules.acl_publish or topic.split("/")[-1] == peer.username or f"/{peer.username}/" in topic
+        others = []
+        # Before the answer: whoever waits for it looks at once.
+        if allowed:
+            with self.lock:
+                self.seen.append((peer.client_id, topic, reader.data, qos))
+                others = list(self.peers.values())
         if qos:
             peer.send(0x40, mid + (b"" if peer.version == 4 else bytes([0 if allowed else 0x87, 0])))
-        if not allowed:
-            return
-        with self.lock:
-            self.seen.append((peer.client_id, topic, reader.data, qos))
-            others = list(self.peers.values())
         if not self.rules.deliver:
             return
         for other in others:
