@@ -77,8 +77,10 @@ build/app/.ready: roles/streamlit/files/requirements.txt tests/venv
 	touch $@
 
 # Branch coverage of module_utils counts what the unit tests ran just before, and what runs against the real servers.
+# A server of yours is all that is asked then.
+SERVERS := $(strip $(if $(EMQX_URL),tests/integration/emqx) $(if $(INFLUXDB_URL),tests/integration/influxdb))
 test-integration: venv ## the modules against real servers (EMQX_URL=..., INFLUXDB_URL=...; else the lab's), and the lab itself
-	pytest tests/integration $(if $(EMQX_URL)$(INFLUXDB_URL),,tests/lab --cov --cov-append --cov-report=term)
+	pytest $(or $(SERVERS),tests/integration tests/lab --cov --cov-append --cov-report=term)
 
 test-molecule: venv ## one scenario: SCENARIO=default
 	EDGESTACK_BASE_IMAGE="$$(tests/lab/lab image | tail -1)" molecule test --scenario-name $(or $(SCENARIO),default)
