@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-from common import artefact, digest_of, need, run, step
+from common import LabError, artefact, digest_of, need, output, run, step
 from engine import docker
 
-MIRROR = "http://deb.debian.org/debian"
 REPOSITORY = "edgestack-lab"
 INCLUDE = (
     "systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "ca-certificates", "iproute2", "procps",
@@ -54,7 +54,15 @@ def digest(release: str, architecture: str) -> str:
 
 
 def mirror() -> str:
-    return os.environ.get("LAB_DEBIAN_MIRROR", MIRROR)
+    """Where Debian's packages come from: what LAB_DEBIAN_MIRROR says, else where apt gets them on this machine."""
+    given = os.environ.get("LAB_DEBIAN_MIRROR")
+    if given:
+        return given
+    known = output(["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI)", "Created-By: Packages"], check=False)
+    for address in known.split():
+        if re.fullmatch(r"https?://\S+/debian/?", address):
+            return address.rstrip("/")
+    raise LabError("apt has no Debian mirror here: set LAB_DEBIAN_MIRROR to the address of one")
 
 
 def root(release: str = "bookworm", architecture: str = "amd64") -> Path:
