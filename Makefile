@@ -26,12 +26,14 @@ $(COLLECTION)/galaxy.yml:
 	mkdir -p $(dir $(COLLECTION))
 	ln -sfn ../../../.. $(COLLECTION)
 
+# IOT_INSTALL_METHOD=container: Debian 13 has Compose v2, the hosts can run an engine, and the bundle has images.
+LAB_RELEASE := $(if $(filter container,$(IOT_INSTALL_METHOD)),--release trixie)
 lab: venv ## hosts to run the collection against, and the offline bundle
 	tests/lab/lab engine
-	tests/lab/lab build
-	tests/lab/lab up
+	tests/lab/lab build $(LAB_RELEASE) $(if $(LAB_RELEASE),--images)
+	tests/lab/lab up $(LAB_RELEASE) $(if $(LAB_RELEASE),--engine-inside)
 
-demo: lab ## the whole stack on two hosts of the lab, with real input, and the proof that it works
+demo: lab ## the whole stack on two hosts of the lab, with real input, and the proof that it works (IOT_INSTALL_METHOD=container)
 	ansible-playbook -i inventories/demo site.yml
 	tests/demo/demo.py start
 	ansible-playbook -i inventories/demo playbooks/verify.yml
@@ -52,12 +54,14 @@ test: ## everything that CI runs
 	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=default
 	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=devices
 	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=pipeline
+	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=containers
 	$(TIMED) $(MAKE) --no-print-directory test-artefact
 
 lab-build: venv
 	tests/lab/lab engine
 	tests/lab/lab tools
 	tests/lab/lab build
+	tests/lab/lab build --release trixie --images
 
 test-lint: venv ## yamllint, ruff, mypy, ansible-lint, documentation
 	yamllint -s .

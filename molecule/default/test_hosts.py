@@ -14,9 +14,17 @@ import pathlib
 
 import pytest
 
+# The unit of each component where it is no container.
 UNITS = {
-    "centre": ["mariadb", "emqx", "influxdb", "telegraf", "grafana-server", "edgestack-streamlit"],
-    "gateway-1": ["telegraf"],
+    "centre": {
+        "mysql": "mariadb",
+        "emqx": "emqx",
+        "influxdb": "influxdb",
+        "telegraf": "telegraf",
+        "grafana": "grafana-server",
+        "streamlit": "edgestack-streamlit",
+    },
+    "gateway-1": {"telegraf": "telegraf"},
 }
 # Ports that may be reached from other hosts; everything else listens on loopback.
 OPEN = {
@@ -30,6 +38,14 @@ def name_of(host):
     return host.backend.get_hostname()
 
 
+def contained(host, component):
+    return host.file(f"/opt/edgestack/{component}/compose.yaml").exists
+
+
+def units(host):
+    return [unit for component, unit in UNITS[name_of(host)].items() if not contained(host, component)]
+
+
 @pytest.fixture(scope="session")
 def secrets():
     """Every secret that the site's store on the controller holds."""
@@ -40,13 +56,18 @@ def secrets():
 
 
 def test_services_run_and_start_at_boot(host):
-    for unit in UNITS[name_of(host)]:
+    for unit in units(host):
         assert host.service(unit).is_running, unit
         assert host.service(unit).is_enabled, unit
+    containers = [component for component in UNITS[name_of(host)] if contained(host, component)]
+    for component in containers:
+        state = host.check_output(f"docker inspect --format '{{{{.State.Status}}}} {{{{.HostConfig.RestartPolicy.Name}}}}' edgestack-{component}")
+        assert state == "running unless-stopped", component
+    assert not containers or (host.service("docker").is_running and host.service("docker").is_enabled)
 
 
 def test_units_are_hardened(host):
-    for unit in UNITS[name_of(host)]:
+    for unit in units(host):
         line = host.check_output(f"systemd-analyze security --no-pager {unit}.service | tail -1")
         exposure = float(line.split("level for")[1].split(":")[1].split()[0])
         assert exposure <= EXPOSURE_LIMIT, line
