@@ -92,10 +92,10 @@ class ActionModule(ActionBase):
             C.INVENTORY_IGNORE_PATTERNS,
         )
         findings += checks.methods(methods, packaged, host["projects"])
+        subnet = to_text(self._value(task_vars, "iot", "iot_container_subnet"))
         if "container" in methods.values():
-            subnet = to_text(self._value(task_vars, "iot", "iot_container_subnet"))
             findings += checks.engine(host["engine"], host["packages"], host["codename"], subnet)
-        findings += checks.ports(self._ports(task_vars, components), host["listeners"], host["projects"])
+        findings += checks.ports(self._ports(task_vars, components), checks.elsewhere(host["listeners"], subnet), host["projects"])
         if "emqx" in components:
             findings += checks.broker(
                 task_vars["inventory_hostname"],

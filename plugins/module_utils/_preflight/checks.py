@@ -163,6 +163,23 @@ _PACKAGE_DATA = {
 }
 
 
+def elsewhere(listeners: t.Iterable[t.Mapping[str, t.Any]], subnet: str) -> list[t.Mapping[str, t.Any]]:
+    """Without those on the containers' own networks: what listens there is the collection's, and hands on to the component itself."""
+    try:
+        network = ipaddress.IPv4Network(subnet)
+    except ValueError:
+        return list(listeners)
+    out = []
+    for listener in listeners:
+        try:
+            inside = ipaddress.ip_address(str(listener["address"])) in network
+        except ValueError:
+            inside = False  # "*" is every address
+        if not inside:
+            out.append(listener)
+    return out
+
+
 def methods(wanted: t.Mapping[str, str], installed: t.Collection[str], projects: t.Collection[str]) -> list[Finding]:
     """Components that are already on the host by the other method. wanted: method by component; installed: those that are packages."""
     out = []

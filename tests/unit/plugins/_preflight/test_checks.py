@@ -9,6 +9,9 @@ import pytest
 from ansible_collections.edgestack.iot.plugins.module_utils._preflight import checks
 
 
+NETWORK = "172.30.254.0/24"
+
+
 def whats(findings):
     return [finding.what for finding in findings]
 
@@ -67,6 +70,13 @@ def test_ports_that_the_engine_holds_for_the_component_itself():
     assert "held by docker-proxy" in checks.ports([mqtt], [proxy], {"emqx": [1883]})[0].what
 
 
+def test_what_listens_on_the_containers_networks_is_no_stranger():
+    addresses = ["0.0.0.0", "*", "::", "172.30.254.17", "172.30.253.17"]
+    listeners = [{"address": address, "port": 3306, "user": "root"} for address in addresses]
+    assert [one["address"] for one in checks.elsewhere(listeners, NETWORK)] == ["0.0.0.0", "*", "::", "172.30.253.17"]
+    assert checks.elsewhere(listeners, "nonsense") == listeners
+
+
 def test_a_component_that_is_there_by_the_other_method_is_refused():
     wanted = {"mysql": "container", "telegraf": "container", "emqx": "package", "influxdb": "container", "grafana": "package"}
     assert checks.methods(wanted, ["grafana"], {"influxdb": []}) == []
@@ -78,7 +88,7 @@ def test_a_component_that_is_there_by_the_other_method_is_refused():
     assert "docker compose --project-directory /opt/edgestack/emqx down" in found[2]
 
 
-NETWORK = "172.30.254.0/24"
+
 
 
 @pytest.mark.parametrize(
