@@ -8,7 +8,6 @@ import pytest
 
 from ansible_collections.edgestack.iot.plugins.module_utils._preflight import checks
 
-
 NETWORK = "172.30.254.0/24"
 
 
