@@ -103,6 +103,12 @@ class ActionModule(ActionBase):
                 to_text(self._value(task_vars, "emqx", "emqx_password_listener")),
                 to_text(self._value(task_vars, "emqx", "emqx_password_address")),
             )
+            if boolean(self._value(task_vars, "emqx", "emqx_crl"), strict=False):
+                findings += checks.revocation_list(
+                    boolean(self._value(task_vars, "devices", "devices_crl"), strict=False),
+                    methods["emqx"],
+                    to_text(self._value(task_vars, "iot", "iot_crl_url")),
+                )
             findings += checks.emqx(
                 to_text(self._value(task_vars, "emqx", "emqx_version")),
                 len(members.get("emqx", [])),

@@ -75,7 +75,7 @@ def state(url: str) -> dict[str, object]:
         ends, revoked = read(data)
     except ValueError as error:
         return {"served": 0, "problem": f"{url}: {error}"}
-    left = (min(ends) - datetime.datetime.now(datetime.timezone.utc)).total_seconds() / 86400
+    left = (min(ends) - datetime.datetime.now(datetime.UTC)).total_seconds() / 86400
     return {"served": 1, "days_left": round(left, 3), "revoked": revoked}
 
 
@@ -92,7 +92,7 @@ def read(data: bytes) -> tuple[list[datetime.datetime], int]:
     for part in data.split(END)[:-1]:
         crl = x509.load_pem_x509_crl(part.strip() + b"\n" + END + b"\n")
         # Before cryptography 42 there is only the one without a time zone.
-        end = crl.next_update_utc if hasattr(crl, "next_update_utc") else crl.next_update.replace(tzinfo=datetime.timezone.utc)
+        end = crl.next_update_utc if hasattr(crl, "next_update_utc") else crl.next_update.replace(tzinfo=datetime.UTC)
         ends.append(end)
         revoked += len(crl)
     if not ends:
