@@ -171,15 +171,15 @@ def within(seconds, what):
 
 
 class Rows:
-    """When devices' rows went from the broker's database, by the host's clock, which is the lab's. They go in one transaction."""
+    """When devices' rows were seen last in the broker's database, by the host's clock, which is the lab's. They go in one transaction."""
 
     def __init__(self, host, *names):
         listed = ", ".join(f"'{name}'" for name in names)
         question = f"""mariadb -N -B mqtt -e "SELECT COUNT(*) FROM mqtt_user WHERE username IN ({listed})" """  # noqa: S608
-        loop = f'while [ "$({question})" != 0 ]; do sleep 0.02; done; date +%s.%N'
+        loop = f'while now=$(date +%s.%N); [ "$({question})" != 0 ]; do seen=$now; sleep 0.01; done; echo $seen'
         self.process = subprocess.Popen(["ssh", "-F", str(SSH), host, loop], stdout=subprocess.PIPE, text=True)
 
-    def gone(self):
+    def seen_last(self):
         return float(self.process.communicate(timeout=30)[0])
 
 
@@ -233,10 +233,10 @@ def test_sessions_of_five_devices_end(site):
         assert all(device.publish() for device in live)
         rows = Rows("centre", *names)
         site.devices_yml(devices_revoke=names)
-        gone = rows.gone()
+        seen = rows.seen_last()
         assert all(device.ended_by_broker for device in live)
-        took = [device.ended_at - gone for device in live]
-    print("\nsessions ended " + ", ".join(f"{seconds:.3f}" for seconds in took) + " s after the rows were gone")
+        took = [device.ended_at - seen for device in live]
+    print("\nsessions ended at most " + ", ".join(f"{seconds:.3f}" for seconds in took) + " s after their rows were gone")
     # What is aimed at is one second; a machine that is busy with other things may take longer.
     assert max(took) < 5
 
