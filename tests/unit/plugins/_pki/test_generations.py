@@ -383,6 +383,23 @@ def test_a_revoked_device_never_gets_its_certificate_back(ca, tmp_path, entries)
     assert not run_batch(ca, path, entries).changed
 
 
+def test_a_revoked_device_whose_files_cannot_be_removed_is_an_error(ca, tmp_path, entries, monkeypatch):
+    path = tmp_path / "devices"
+    run_batch(ca, path, entries)
+    revoked = [{**one, "state": "revoked"} if one["id"] == "dev-2" else one for one in entries]
+
+    def unlink(file, *_words, **_options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", unlink)
+        with pytest.raises(PkiError, match="Read-only file system"):
+            run_batch(ca, path, revoked)
+    # It is recorded all the same, and the next run goes on.
+    assert len(ca.revoked()) == 1
+    assert run_batch(ca, path, revoked).removed == ["dev-2"]
+
+
 def _full(after):
     """A disk that is full after so many files."""
     real, count = files.write_new, [0]
