@@ -19,6 +19,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "brokers": {"type": "dict", "required": True},
     "revoke": {"type": "list", "elements": "str", "default": []},
     "readmit": {"type": "list", "elements": "str", "default": []},
+    "telling": {"type": "list", "elements": "str", "default": []},
     "fail_pending": {"type": "bool", "default": False},
 }
 
@@ -47,11 +48,15 @@ class ActionModule(ActionBase):
             by_command=sorted(record.revoked),
             diff={"before": "", "after": "".join(f"{text}\n" for text in changes[:1000])},
         )
-        # What is noted just now is what this run is about to do.
-        old = [one for one in pending if one["since"] < began]
-        result["warnings"] = [f"{one['broker']} has not been told yet that {one['device']} is revoked (since {one['since']})" for one in old[:20]]
-        if len(old) > 20:
-            result["warnings"].append(f"and {len(old) - 20} more revocations are pending")
+        for one in (about := [one for one in pending if one["broker"] in params["telling"]])[:20]:
+            self._display.display(f"{one['broker']} is to be told that {one['device']} is revoked")
+        if len(about) > 20:
+            self._display.display(f"and {len(about) - 20} more revocations are to be told")
+        # What this run is about to do is told by its end.
+        left = [one for one in pending if one not in about]
+        result["warnings"] = [f"{one['broker']} has not been told yet that {one['device']} is revoked (since {one['since']})" for one in left[:20]]
+        if len(left) > 20:
+            result["warnings"].append(f"and {len(left) - 20} more revocations are pending")
         if pending and params["fail_pending"]:
             brokers = sorted({one["broker"] for one in pending})
             result["failed"] = True

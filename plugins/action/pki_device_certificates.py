@@ -49,6 +49,7 @@ class ActionModule(ActionBase):
         if len(changed) > len(shown):
             lines.append(f"and {len(changed) - len(shown)} more\n")
         lines += [f"{name}: its certificates are recorded as revoked\n" for name in outcome.revoked[: max(0, params["show"])]]
+        lines += [f"{name}: its key and certificate are removed\n" for name in outcome.removed[: max(0, params["show"])]]
         result.update(
             changed=outcome.changed,
             path=directory,
@@ -56,6 +57,7 @@ class ActionModule(ActionBase):
             issued=len(outcome.issued),
             adjusted=len(outcome.adjusted),
             revoked=outcome.revoked[: max(0, params["show"])],
+            removed=outcome.removed[: max(0, params["show"])],
             devices=shown,
             diff={"before_header": directory, "after_header": directory, "before": "", "after": "".join(lines)},
         )

@@ -14,6 +14,14 @@ from ansible.module_utils.common.text.converters import to_text
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+try:
+    from ansible.template import trust_as_template
+except ImportError:
+    # ansible-core before 2.19 takes every text for a template.
+    def trust_as_template(value):
+        return value
+
+
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import duration
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Refused
 from ansible_collections.edgestack.iot.plugins.module_utils._preflight import checks, outage
@@ -103,6 +111,12 @@ class ActionModule(ActionBase):
                 to_text(self._value(task_vars, "emqx", "emqx_password_listener")),
                 to_text(self._value(task_vars, "emqx", "emqx_password_address")),
             )
+            if boolean(self._value(task_vars, "emqx", "emqx_crl"), strict=False):
+                findings += checks.revocation_list(
+                    boolean(self._value(task_vars, "devices", "devices_crl"), strict=False),
+                    methods["emqx"],
+                    to_text(self._value(task_vars, "iot", "iot_crl_url")),
+                )
             findings += checks.emqx(
                 to_text(self._value(task_vars, "emqx", "emqx_version")),
                 len(members.get("emqx", [])),
@@ -151,8 +165,10 @@ class ActionModule(ActionBase):
 
     def _value(self, task_vars, role, name):
         """An option as the role will see it: the inventory's value, else the role's default, both templated."""
-        value = task_vars.get(name, _load(role, "defaults", "main.yml").get(name))
-        return self._templar.template(value)
+        if name in task_vars:
+            return self._templar.template(task_vars[name])
+        default = _load(role, "defaults", "main.yml").get(name)
+        return self._templar.template(trust_as_template(default) if isinstance(default, str) else default)
 
     def _ports(self, task_vars, components):
         """The ports that the components will listen on: options of type int whose name ends with listen_port or is in the role's list."""

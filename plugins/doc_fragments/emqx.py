@@ -56,3 +56,55 @@ notes:
     what was asked, what came back and what to do.
   - The open-source editions 5.1 to 5.8 were read and 5.3.0 and 5.8.9 recorded. For 5.9 to 6.x the documents were followed, nothing was run.
 """
+
+    # One object that EMQX describes itself: connectors, actions, sources, bridges.
+    DESCRIBED = r"""
+options:
+  state:
+    description: Whether it exists.
+    type: str
+    choices: [present, absent]
+    default: present
+  type:
+    description: Its kind by EMQX's name, for example V(mqtt), V(http), V(mysql). What there is depends on version and edition.
+    type: str
+    required: true
+  name:
+    description: Its name.
+    type: str
+    required: true
+  enable:
+    description: Whether it is in use; a new one is.
+    type: bool
+  settings:
+    description:
+      - The other fields as EMQX documents them. Those that are not given stay as they are.
+      - A secret among them must be C(file:///path) (EMQX 5.4 and later); plain ones belong under O(secrets).
+    type: dict
+    default: {}
+  secrets:
+    description: Secret fields in plain text, at the places where they stand in O(settings), for example C(password).
+    type: dict
+  update_secret:
+    description:
+      - EMQX masks these secrets in every version, so whether one is still right cannot be seen. V(on_create) sends it only with a new
+        object (or with C(file://), whose path is compared), V(always) at every run, which is a change each time.
+    type: str
+    choices: [on_create, always]
+    default: on_create
+  wait_connected:
+    description: How long to wait until EMQX is connected, in seconds; 0 does not wait.
+    type: int
+    default: 0
+"""
+
+    # Those that use a connector.
+    CONNECTED = r"""
+options:
+  connector:
+    description: Name of the connector that it uses, which must exist; needed for a new one.
+    type: str
+  parameters:
+    description: What it does, by the fields that EMQX documents for its kind, for example C(topic), C(qos), C(payload).
+    type: dict
+"""

@@ -14,7 +14,7 @@ author: edgestack.iot contributors (@edgestack-iot)
 description:
   - Notes on the controller, in O(path), which brokers have to be told of which revoked devices, before any of them is contacted.
     M(edgestack.iot.device_registry) takes a note away when its broker knows. So a broker that can't be reached keeps its revocations
-    pending; each is a warning at every run.
+    pending; each is a warning at every run, at its end.
   - Revokes and readmits devices by command, beside the list. Such a revocation stays until it is taken back with O(readmit).
   - A revoked device's password is thrown away and its certificates are recorded as revoked. When it is present again, it gets new ones.
   - Runs in the controller's process only, and contacts no host.
@@ -54,6 +54,11 @@ options:
     default: []
   readmit:
     description: Devices whose revocation by O(revoke) is taken back.
+    type: list
+    elements: str
+    default: []
+  telling:
+    description: Brokers that this run goes on to tell. What is pending for them is printed as what is to be done, and is no warning yet.
     type: list
     elements: str
     default: []
@@ -117,6 +122,7 @@ def main() -> None:
             "brokers": {"type": "dict", "required": True},
             "revoke": {"type": "list", "elements": "str", "default": []},
             "readmit": {"type": "list", "elements": "str", "default": []},
+            "telling": {"type": "list", "elements": "str", "default": []},
             "fail_pending": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

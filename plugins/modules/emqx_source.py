@@ -17,51 +17,10 @@ description:
   - EMQX removes a source only when no rule uses it.
 extends_documentation_fragment:
   - edgestack.iot.emqx
+  - edgestack.iot.emqx.described
+  - edgestack.iot.emqx.connected
   - edgestack.iot.attributes
   - edgestack.iot.attributes.full
-options:
-  state:
-    description: Whether the source exists.
-    type: str
-    choices: [present, absent]
-    default: present
-  type:
-    description: Kind of the source by EMQX's name, for example V(mqtt), V(http), V(mysql). What there is depends on version and edition.
-    type: str
-    required: true
-  name:
-    description: Name of the source.
-    type: str
-    required: true
-  enable:
-    description: Whether it is in use; a new one is.
-    type: bool
-  connector:
-    description: Name of the connector that it uses, which must exist; needed for a new one.
-    type: str
-  parameters:
-    description: What it does, by the fields that EMQX documents for its kind, for example C(topic), C(qos), C(payload).
-    type: dict
-  settings:
-    description:
-      - The other fields as EMQX documents them. Those that are not given stay as they are.
-      - A secret among them must be C(file:///path) (EMQX 5.4 and later); plain ones belong under O(secrets).
-    type: dict
-    default: {}
-  secrets:
-    description: Secret fields in plain text, at the places where they stand in O(settings), for example C(password).
-    type: dict
-  update_secret:
-    description:
-      - EMQX masks these secrets in every version, so whether one is still right cannot be seen. V(on_create) sends it only with a new
-        object (or with C(file://), whose path is compared), V(always) at every run, which is a change each time.
-    type: str
-    choices: [on_create, always]
-    default: on_create
-  wait_connected:
-    description: How long to wait until EMQX is connected, in seconds; 0 does not wait.
-    type: int
-    default: 0
 """
 
 EXAMPLES = r"""
@@ -106,43 +65,15 @@ changed_fields:
   elements: str
 """
 
-from typing import Any
-
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.client import Client
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import body_of, run_module
+from ansible_collections.edgestack.iot.plugins.module_utils._emqx import module
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources import described
-from ansible_collections.edgestack.iot.plugins.module_utils._emqx.resources.common import Outcome
 
-OPTIONS = {
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "type": {"type": "str", "required": True},
-    "name": {"type": "str", "required": True},
-    "enable": {"type": "bool"},
-    "connector": {"type": "str"},
-    "parameters": {"type": "dict"},
-    "settings": {"type": "dict", "default": {}},
-    "secrets": {"type": "dict", "no_log": True},
-    "update_secret": {"type": "str", "choices": ["on_create", "always"], "default": "on_create", "no_log": False},
-    "wait_connected": {"type": "int", "default": 0},
-}
-
-
-def act(client: Client, params: dict[str, Any], check: bool) -> Outcome:
-    return described.manage(
-        client,
-        described.SOURCE,
-        {**body_of(params["settings"], params["secrets"], ""), **{name: params[name] for name in ("enable", "connector", "parameters")}},
-        type=params["type"],
-        name=params["name"],
-        present=params["state"] == "present",
-        resend_secrets=params["update_secret"] == "always",  # noqa: S105 - a choice
-        wait_connected=params["wait_connected"],
-        check=check,
-    )
+OPTIONS = {**module.DESCRIBED, **module.CONNECTED}
+act = module.described_act(described.SOURCE, *module.CONNECTED)
 
 
 def main() -> None:
-    run_module(OPTIONS, act)
+    module.run_module(OPTIONS, act)
 
 
 if __name__ == "__main__":

@@ -126,6 +126,12 @@ projects:
   description: Components that are containers here, and the list of TCP ports that each publishes.
   returned: always
   type: dict
+units:
+  description: Units of the collection's own that are on the host.
+  returned: always
+  type: list
+  elements: str
+  sample: [edgestack-uplink.service, edgestack-uplink.timer]
 users:
   description: Names of the host's users.
   returned: always
@@ -168,6 +174,7 @@ def main() -> None:
         engine=facts.engine(),
         memory_cgroup=facts.memory_cgroup(),
         projects=facts.projects(),
+        units=facts.units(),
         users=facts.users(),
         whole=facts.whole(),
         packages=facts.packages(),

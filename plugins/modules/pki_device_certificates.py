@@ -19,7 +19,8 @@ description:
   - A device that keeps its key to itself has C(device.csr), a certificate request, in its directory. It gets a certificate for that
     key, and no C(device.key) is made; one that is there is removed.
   - Certificates of a device with C(state=revoked) are recorded as revoked in the authority's index, from which
-    M(edgestack.iot.pki_revocation_list) makes its list. When the device is C(present) again, it gets a new key and certificate.
+    M(edgestack.iot.pki_revocation_list) makes its list, and C(device.key) and C(device.pem) are removed from its directory. When the
+    device is C(present) again, it gets a new key and certificate.
   - Runs in the controller's process only, on all its cores. All hosts of a play may run it at once.
 extends_documentation_fragment:
   - edgestack.iot.attributes
@@ -85,6 +86,11 @@ adjusted:
   description: Number of devices of which something else was put right.
   returned: success
   type: int
+removed:
+  description: Revoked devices whose key and certificate were removed from their directory, at most O(show).
+  returned: success
+  type: list
+  elements: str
 revoked:
   description: Devices whose certificates were recorded as revoked, at most O(show).
   returned: success

@@ -74,13 +74,13 @@ class Rotation:
         """:raises DevicesError: for names that nothing has"""
         devices = list(known)
         for what, names, there in (
-            ("device", self.devices, {one.id for one in devices}),
-            ("profile", self.profiles, {one.profile for one in devices}),
-            ("site", self.sites, {one.site for one in devices}),
+            ("there is no device", self.devices, {one.id for one in devices}),
+            ("no device has the profile", self.profiles, {one.profile for one in devices}),
+            ("no device is of the site", self.sites, {one.site for one in devices}),
         ):
             unknown = sorted(set(names) - there)
             if unknown:
-                raise DevicesError(f"rotation: no device has the {what} {', '.join(unknown)}")
+                raise DevicesError(f"rotation: {what} {' or '.join(unknown)}")
 
     def names(self, device: registry.Device) -> bool:
         return device.id in self.devices or device.profile in self.profiles or device.site in self.sites

@@ -15,6 +15,7 @@ import contextlib
 import datetime
 import hashlib
 import http.client
+import http.server
 import ipaddress
 import json
 import os
@@ -176,7 +177,7 @@ class Authority:
         self.ca = directory / "ca.pem"
         self.ca.write_bytes(self._sign(self.name, self.key.public_key(), ca=True).public_bytes(serialization.Encoding.PEM))
 
-    def _sign(self, subject, public_key, ca=False):
+    def _sign(self, subject, public_key, ca=False, crl_url=None):
         now = datetime.datetime.now(datetime.UTC)
         builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(public_key)
                    .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
@@ -184,17 +185,30 @@ class Authority:
         if not ca:
             builder = builder.add_extension(x509.SubjectAlternativeName(
                 [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        if crl_url:
+            point = x509.DistributionPoint([x509.UniformResourceIdentifier(crl_url)], None, None, None)
+            builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
         return builder.sign(self.key, hashes.SHA256())
 
-    def issue(self, common_name, file=None):
+    def issue(self, common_name, file=None, crl_url=None):
         """Make a key and a certificate; the paths of both."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         cert = self.directory / f"{file or common_name}.pem"
-        cert.write_bytes(self._sign(subject, key.public_key()).public_bytes(serialization.Encoding.PEM))
+        cert.write_bytes(self._sign(subject, key.public_key(), crl_url=crl_url).public_bytes(serialization.Encoding.PEM))
         path = self.directory / f"{file or common_name}.key"
         path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
         return cert, path
+
+    def crl(self, *certificates, hours=24.0):
+        """The revocation list with these certificates' files in it, PEM."""
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (x509.CertificateRevocationListBuilder().issuer_name(self.name).last_update(now - datetime.timedelta(days=1))
+                   .next_update(now + datetime.timedelta(hours=hours)))
+        for file in certificates:
+            serial = x509.load_pem_x509_certificate(file.read_bytes()).serial_number
+            builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build())
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 class Standin:
@@ -872,6 +886,117 @@ mqtt.peer_cert_as_clientid = cn
     with Client(one.port["ssl"], 5, tls=context(ours, dev1)) as client:
         assert client.sock.getpeercert(binary_form=True) == ssl.PEM_cert_to_DER_cert(cert.read_text())
         assert cert.read_bytes() != old
+
+
+class ListServer:
+    """Serves one revocation list over HTTP, with what a test says of it, and counts who asks."""
+
+    def __init__(self):
+        self.body, self.status, self.asked = b"", 200, 0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.asked += 1
+                self.send_response(outer.status)
+                self.send_header("Content-Length", str(len(outer.body)))
+                self.end_headers()
+                self.wfile.write(outer.body)
+
+            def log_message(self, *_words):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/crl.pem"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def lists():
+    server = ListServer()
+    yield server
+    server.close()
+
+
+def test_revocation_lists(standin, tmp_path, lists):
+    """As EMQX: who is not in a valid list of its issuer is let in, and who cannot be looked up is refused."""
+    ours, theirs = Authority(tmp_path / "ca", "ours"), Authority(tmp_path / "other", "theirs")
+    cert, key = ours.issue("server")
+    conf = f'''
+crl_cache {{ refresh_interval = 500ms, http_timeout = 2s }}
+listeners.ssl.default.ssl_options {{
+  cacertfile = "{ours.ca}", certfile = "{cert}", keyfile = "{key}", verify = verify_peer, fail_if_no_peer_cert = true
+  enable_crl_check = true
+}}
+log.console.level = debug
+'''
+    good, lost, bare = ours.issue("good", crl_url=lists.url), ours.issue("lost", crl_url=lists.url), ours.issue("bare")
+
+    def enters(server, pair):
+        try:
+            with Client(server.port["ssl"], 5, tls=context(ours, pair)) as client:
+                return client.connect("x") == 0
+        except (ssl.SSLError, ConnectionError):
+            return False
+
+    def new(**options):
+        return standin(conf=conf, env={"EMQX_STANDIN_CRL_HURRY": "500ms"}, **options).start()
+
+    # Nothing that can be used: everyone is refused, and asked for anew at every handshake.
+    one = new()
+    for lists.body, lists.status in ((b"", 404), (b"<html>no list</html>", 404), (ssl.PEM_cert_to_DER_cert(cert.read_text()), 200),
+                                     (theirs.crl(), 200)):
+        assert not enters(one, good)
+    assert "failed_to_fetch_crl" in one.console() and "revocation_status_undetermined" in one.console()
+    # Lists of several issuers in one file; it is asked for once and kept.
+    two = new()
+    lists.body, lists.status, lists.asked = theirs.crl() + ours.crl(), 200, 0
+    assert enters(two, good) and enters(two, lost)
+    assert not enters(two, bare)
+    assert "the certificate has no distribution point" in two.console()
+    assert lists.asked < 20
+    # Revoked: from the next refresh on, and the other one goes on.
+    lists.body = ours.crl(lost[0])
+    assert wait_for(lambda: not enters(two, lost), 10)
+    assert enters(two, good)
+    assert "certificate_revoked" in two.console()
+    # What was fetched stays while its server is broken.
+    lists.status = 500
+    assert wait_for(lambda: "failed_to_fetch_crl_response" in two.console(), 10)
+    assert enters(two, good) and not enters(two, lost)
+    # After a restart there is nothing that stayed.
+    two.stop()
+    two.start()
+    lists.body = b""
+    assert not enters(two, good)
+    # An expired list locks everyone out; the next one lets them in again.
+    lists.body, lists.status = ours.crl(hours=-1), 200
+    three = new()
+    assert not enters(three, good)
+    assert "the list has expired" in three.console()
+    lists.body = ours.crl()
+    assert wait_for(lambda: enters(three, good), 10)
+
+
+def test_a_short_refresh_interval_counts_as_a_minute(standin, tmp_path, lists):
+    ours = Authority(tmp_path / "ca", "ours")
+    cert, key = ours.issue("server")
+    one = standin(conf=f'''
+crl_cache.refresh_interval = 100ms
+listeners.ssl.default.ssl_options {{
+  cacertfile = "{ours.ca}", certfile = "{cert}", keyfile = "{key}", verify = verify_peer, fail_if_no_peer_cert = true
+  enable_crl_check = true
+}}
+''').start()
+    lists.body = ours.crl()
+    with Client(one.port["ssl"], 5, tls=context(ours, ours.issue("good", crl_url=lists.url))) as client:
+        assert client.connect("x") == 0
+    time.sleep(1)
+    assert lists.asked == 1
 
 
 # --- sessions and queues ------------------------------------------------------------------------------------------------

@@ -13,9 +13,23 @@ from .._http import Fault
 from . import arguments
 from .client import Client, EmqxError
 from .difference import SECRET_KEYS, secrets_in
+from .resources import described
 from .resources.common import Outcome, refuse_plain
 
 Act = t.Callable[[Client, dict[str, t.Any], bool], Outcome]
+
+# Of the documentation's fragments edgestack.iot.emqx.described and edgestack.iot.emqx.connected.
+DESCRIBED: t.Final[dict[str, dict[str, t.Any]]] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "type": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "enable": {"type": "bool"},
+    "settings": {"type": "dict", "default": {}},
+    "secrets": {"type": "dict", "no_log": True},
+    "update_secret": {"type": "str", "choices": ["on_create", "always"], "default": "on_create", "no_log": False},
+    "wait_connected": {"type": "int", "default": 0},
+}
+CONNECTED: t.Final[dict[str, dict[str, t.Any]]] = {"connector": {"type": "str"}, "parameters": {"type": "dict"}}
 
 
 def run_module(
@@ -39,6 +53,25 @@ def run_module(
         required_by=dict(required_by or {}),
     )
     run(module, act)
+
+
+def described_act(kind: described.Description, *further: str) -> Act:
+    """Makes, changes or removes one object that EMQX describes itself. further: options of its own that are fields of the object."""
+
+    def act(client: Client, params: dict[str, t.Any], check: bool) -> Outcome:
+        return described.manage(
+            client,
+            kind,
+            {**body_of(params["settings"], params["secrets"], ""), **{name: params[name] for name in ("enable", *further)}},
+            type=params["type"],
+            name=params["name"],
+            present=params["state"] == "present",
+            resend_secrets=params["update_secret"] == "always",  # noqa: S105 - a choice
+            wait_connected=params["wait_connected"],
+            check=check,
+        )
+
+    return act
 
 
 def run(module: AnsibleModule, act: Act) -> t.NoReturn:

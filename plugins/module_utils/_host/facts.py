@@ -109,6 +109,11 @@ def users() -> list[str]:
     return sorted(entry.pw_name for entry in pwd.getpwall())
 
 
+def units(directory: str = "/etc/systemd/system") -> list[str]:
+    """Units of the collection's own."""
+    return sorted(os.path.basename(path) for path in glob.glob(os.path.join(directory, "edgestack-*")))
+
+
 def whole(directory: str = "/opt/edgestack") -> list[str]:
     """Directories below the collection's own that were filled to the end, as a file .complete in them says."""
     return sorted(os.path.dirname(path) for path in glob.glob(os.path.join(directory, "*", "*", ".complete")))

@@ -81,10 +81,12 @@ class Outcome:
     issued: list[Found] = dataclasses.field(default_factory=list)
     adjusted: list[Found] = dataclasses.field(default_factory=list)
     revoked: list[str] = dataclasses.field(default_factory=list)
+    removed: list[str] = dataclasses.field(default_factory=list)
+    """Revoked ones whose key and certificate were (check: would be) removed."""
 
     @property
     def changed(self) -> bool:
-        return bool(self.issued or self.adjusted or self.revoked)
+        return bool(self.issued or self.adjusted or self.revoked or self.removed)
 
 
 def devices_of(entries: t.Iterable[t.Any], key_type: str) -> Devices:
@@ -226,6 +228,8 @@ class Batch:
                 records = self._authority.revoke([Revocation("cessationOfOperation", common_name=name) for name in revoked], self._now, check)
             self._history = self._authority.history()
         outcome = self._converge(devices, passphrase, check)
+        # Recorded as revoked before, so nothing is lost with them.
+        outcome.removed = self._remove(revoked, check)
         outcome.revoked = sorted({str(record["subject"]).rpartition("CN=")[2] for record in records})
         return outcome
 
@@ -241,6 +245,20 @@ class Batch:
                 return self._outcome(found)
         except OSError as error:
             raise PkiError(f"the devices' directory can't be used: {error}") from error
+
+    def _remove(self, revoked: t.Iterable[str], check: bool) -> list[str]:
+        """Key and certificate of those that are revoked, so that nobody takes them for good ones. A device that is present again gets others."""
+        try:
+            found = [name for name in revoked if any(os.path.lexists(os.path.join(self.path, name, file)) for file in (KEY, CERTIFICATE))]
+            if found and not check:
+                with files.private_directory(self.path, ".lock"):
+                    for name in found:
+                        for file in (KEY, CERTIFICATE):
+                            with contextlib.suppress(FileNotFoundError):
+                                os.unlink(os.path.join(self.path, name, file))
+        except OSError as error:
+            raise PkiError(f"the devices' directory can't be used: {error}") from error
+        return found
 
     @staticmethod
     def _outcome(found: list[Found]) -> Outcome:

@@ -282,6 +282,36 @@ def broker(host: str, members: t.Mapping[str, t.Collection[str]], listener: str,
     return out
 
 
+_LOOPBACK_URL = re.compile(r"http://127\.0\.0\.1:(?P<port>[0-9]{1,5})/[A-Za-z0-9._~/-]+")
+
+
+def revocation_list(kept: bool, method: str, url: str) -> list[Finding]:
+    """A broker that is to ask the revocation list (emqx_crl) and could not have it: it would refuse everyone.
+
+    kept: devices_crl. method: emqx_install_method. url: iot_crl_url, which is in the certificates.
+    """
+    out = []
+    off = "or emqx_crl to false"
+    if method == "container":
+        out.append(
+            Finding(
+                "emqx_crl needs the package method: 127.0.0.1 of a container is its own, so the broker would not reach the revocation list",
+                f"Do: set emqx_install_method to package, {off}",
+            )
+        )
+    if not kept:
+        out.append(Finding("emqx_crl is on and devices_crl is off, so there is no revocation list", f"Do: set devices_crl to true, {off}"))
+    match = _LOOPBACK_URL.fullmatch(url)
+    if match is None or not 1024 <= int(match.group("port")) <= 65535:
+        out.append(
+            Finding(
+                f"emqx_crl is on and iot_crl_url is {url!r}, where the broker's host cannot serve the revocation list",
+                f"Do: set it to http://127.0.0.1:PORT/NAME with a port from 1024 on, such as http://127.0.0.1:8765/crl.pem, {off}",
+            )
+        )
+    return out
+
+
 def sites(host: str, brokers: t.Mapping[str, str]) -> list[Finding]:
     """A host whose devices another broker has as well: they could be told of one of them only. brokers: site by host."""
     others = sorted(other for other, site in brokers.items() if other != host and site == brokers.get(host))

@@ -57,6 +57,24 @@ def test_a_broker_that_could_not_be_set_up_is_refused_at_the_start(tmp_path):
     assert "emqx_password_listener is tcp and emqx_password_address is empty. Do: set emqx_password_address" in done.stdout + done.stderr
 
 
+def test_what_an_option_follows_is_looked_at(tmp_path):
+    """emqx_install_method and mysql_install_method follow the site's; their defaults are templates."""
+    done = run(tmp_path, ["emqx", "mysql"], mysql_port=3999, iot_install_method="container", iot_container_subnet="nonsense")
+    assert "iot_container_subnet is 'nonsense'" in done.stdout + done.stderr
+
+
+def test_a_broker_that_could_not_have_the_revocation_list_is_refused(tmp_path):
+    """The site's one switch is what the broker follows."""
+    done = run(tmp_path, ["emqx", "mysql"], mysql_port=3999, devices_crl=True, emqx_install_method="container")
+    assert done.returncode == 2
+    assert "emqx_crl needs the package method" in done.stdout + done.stderr
+    done = run(tmp_path, ["emqx", "mysql"], mysql_port=3999, devices_crl=True, emqx_crl=False, emqx_install_method="container")
+    assert "emqx_crl" not in done.stdout + done.stderr
+    done = run(tmp_path, ["emqx", "mysql"], mysql_port=3999, emqx_crl=True, iot_crl_url="")
+    assert "emqx_crl is on and devices_crl is off" in done.stdout + done.stderr
+    assert "emqx_crl is on and iot_crl_url is ''" in done.stdout + done.stderr
+
+
 def test_a_directory_with_secrets_is_no_inventory(tmp_path):
     done = run(tmp_path, ["mysql"], inventory=".", mysql_port=3999)
     assert done.returncode == 2

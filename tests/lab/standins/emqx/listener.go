@@ -46,12 +46,13 @@ func (l *Listener) authn() bool { return asBool(l.Conf["enable_authn"], true) }
 type Listeners struct {
 	b   *Broker
 	cfg *Config
+	crl *crlCache
 	mu  sync.Mutex
 	all map[string]*Listener
 }
 
 func NewListeners(b *Broker, cfg *Config) *Listeners {
-	return &Listeners{b: b, cfg: cfg, all: map[string]*Listener{}}
+	return &Listeners{b: b, cfg: cfg, crl: newCRLCache(cfg), all: map[string]*Listener{}}
 }
 
 // Conf is a listener's configuration with what EMQX fills in; nil: there is none.
@@ -251,11 +252,11 @@ type tlsFiles struct {
 
 func (ls *Listeners) serverTLS(ssl Map) (*tls.Config, error) {
 	files := &tlsFiles{}
-	if _, err := files.load(ls.cfg, ssl); err != nil {
+	if _, err := files.load(ls, ssl); err != nil {
 		return nil, err
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		conf, err := files.load(ls.cfg, ssl)
+		conf, err := files.load(ls, ssl)
 		if err != nil {
 			logf("error", "msg: tls_files_unusable, reason: %v", err)
 		}
@@ -263,7 +264,7 @@ func (ls *Listeners) serverTLS(ssl Map) (*tls.Config, error) {
 	}}, nil
 }
 
-func (f *tlsFiles) load(cfg *Config, ssl Map) (*tls.Config, error) {
+func (f *tlsFiles) load(ls *Listeners, ssl Map) (*tls.Config, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	stamp := ""
@@ -271,7 +272,7 @@ func (f *tlsFiles) load(cfg *Config, ssl Map) (*tls.Config, error) {
 	missing := ""
 	for _, opt := range []string{"keyfile", "certfile", "cacertfile"} {
 		raw := asStr(ssl[opt])
-		paths[opt] = cfg.expand(raw)
+		paths[opt] = ls.cfg.expand(raw)
 		if raw == "" {
 			continue
 		}
@@ -331,6 +332,9 @@ func (f *tlsFiles) load(cfg *Config, ssl Map) (*tls.Config, error) {
 		conf.ClientAuth = tls.VerifyClientCertIfGiven
 		if asBool(ssl["fail_if_no_peer_cert"], false) {
 			conf.ClientAuth = tls.RequireAndVerifyClientCert
+		}
+		if asBool(ssl["enable_crl_check"], false) {
+			conf.VerifyConnection = ls.crl.check
 		}
 	}
 	f.conf, f.stamp = conf, stamp

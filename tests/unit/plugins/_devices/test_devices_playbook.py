@@ -66,14 +66,14 @@ def site(tmp_path):
 
 
 def test_revocations_are_noted_without_a_host(site):
-    noted = ("device_revocations", {**DEVICES, "brokers": BROKERS, "revoke": ["plug"]})
+    noted = ("device_revocations", {**DEVICES, "brokers": BROKERS, "revoke": ["plug"], "telling": ["centre"]})
     before = site.tree()
     [predicted] = site.run(noted, words=["--check", "--diff"])
     assert predicted["changed"] and predicted["changes"] == ["plug is revoked by command", "plug on centre: to be revoked"]
     assert {name: data for name, data in site.tree().items() if name != "play.yml"} == before
     [first] = site.run(noted)
     assert first["changed"] and first["pending"][0]["broker"] == "centre" and "has not been told" not in site.output
-    # Long ago, so that it is what an earlier run left.
+    assert "centre is to be told that plug is revoked" in site.output
     with revocations.changing(str(site.path / "devices")) as record:
         record.pending["centre"]["plug"] = "2026-01-01T00:00:00Z"
     again, info = site.run(("device_revocations", {**DEVICES, "brokers": BROKERS}), ("device_info", {**DEVICES, "print_table": True}))
@@ -103,7 +103,11 @@ def test_certificates_of_the_revoked_are_on_the_list(site):
     [renewed] = site.run(crl)
     assert not renewed["changed"] and renewed["days_left"] == 30
     site.devices({"id": "pi", "profile": "raspberrypi", "state": "revoked"}, {"id": "far", "profile": "dht11", "site": "north"})
+    [predicted] = site.run(certificates, words=["--check", "--diff"])
+    assert predicted["changed"] and predicted["removed"] == ["pi"] and (site.path / "devices" / "pi" / "device.key").exists()
+    assert "pi: its key and certificate are removed" in site.output
     revoked, listed, info = site.run(certificates, crl, ("pki_info", {"authority_dir": "pki", "within_days": 4000, "print_table": True}))
+    assert revoked["removed"] == ["pi"] and os.listdir(site.path / "devices" / "pi") == ["ca.pem"], "the certificate's record stays"
     assert revoked["revoked"] == ["pi"] and listed["changed"] and len(listed["serials"]) == 1
     assert info["counts"] == {"issued": 1, "revoked": 1, "expired": 0, "damaged": 0} and [one["subject"] for one in info["expiring"]] == ["CN=far"]
     assert info["crl"]["revoked"] == listed["serials"] and "CRL         " in site.output
@@ -118,6 +122,12 @@ def test_certificates_of_the_revoked_are_on_the_list(site):
     )
     assert by_file["changed"] and len(by_file["serials"]) == 2 and not by_serial["changed"] and not by_name["changed"]
     assert Authority(str(site.path / "pki")).revoked()[serial]["reason"] == "keyCompromise"
+    # Present again: another key and certificate, and the old one stays on the list.
+    site.devices({"id": "pi", "profile": "raspberrypi"}, {"id": "far", "profile": "dht11", "site": "north"})
+    back, still = site.run(certificates, crl)
+    assert "pi" in [one["id"] for one in back["devices"]] and back["removed"] == [] and set(listed["serials"]) <= set(still["serials"])
+    new = inspect.serial_number(inspect.load_certificate((site.path / "devices" / "pi" / "device.pem").read_bytes()))
+    assert new not in still["serials"] and (site.path / "devices" / "pi" / "device.key").exists()
     assert AUTHORITY["passphrase"] not in site.output
 
 

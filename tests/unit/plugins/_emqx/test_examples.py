@@ -15,6 +15,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from emqx_contract import Contract
 from emqx_examples import MODULES, examples, load
 
+from ansible_collections.edgestack.iot.plugins.doc_fragments import emqx as fragments
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx import arguments
 from ansible_collections.edgestack.iot.plugins.module_utils._emqx.module import body_of
 
@@ -37,7 +38,14 @@ def test_examples_fit_the_options(name):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_options_and_their_documentation(name):
-    documented = yaml.safe_load(load(name).DOCUMENTATION)["options"]
+    documentation = yaml.safe_load(load(name).DOCUMENTATION)
+    documented = dict(documentation.get("options", {}))
+    for fragment in documentation["extends_documentation_fragment"]:
+        # The connection's own is the base of the fragment.
+        if fragment.startswith("edgestack.iot.emqx."):
+            shared = yaml.safe_load(getattr(fragments.ModuleDocFragment, fragment.rpartition(".")[2].upper()))["options"]
+            assert not set(shared) & set(documented), f"{name}: {fragment} says it already"
+            documented |= shared
 
     def compare(spec, said, where):
         assert set(spec) == set(said), where

@@ -43,6 +43,13 @@ def test_memory_is_the_smaller_of_machine_and_cgroup(tmp_path):
     assert facts.memory_mb(str(meminfo), str(limit)) == 0
 
 
+def test_units_of_our_own(tmp_path):
+    for name in ("edgestack-uplink.timer", "edgestack-crl.service", "emqx.service"):
+        (tmp_path / name).touch()
+    assert facts.units(str(tmp_path)) == ["edgestack-crl.service", "edgestack-uplink.timer"]
+    assert facts.units(str(tmp_path / "none")) == []
+
+
 def test_free_disk(tmp_path):
     assert facts.free_disk_mb(str(tmp_path)) > 0
 

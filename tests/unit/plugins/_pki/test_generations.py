@@ -367,11 +367,37 @@ def test_a_revoked_device_never_gets_its_certificate_back(ca, tmp_path, entries)
     before = tree(tmp_path)
     assert run_batch(ca, path, revoked, check=True).revoked == ["dev-2"]
     assert tree(tmp_path) == before
-    assert run_batch(ca, path, revoked).revoked == ["dev-2"] and list(ca.revoked()) == [serial]
+    pair = {name: (path / "dev-2" / name).read_bytes() for name in ("device.key", "device.pem")}
+    outcome = run_batch(ca, path, revoked)
+    assert outcome.revoked == outcome.removed == ["dev-2"] and list(ca.revoked()) == [serial]
+    assert sorted(one.name for one in (path / "dev-2").iterdir()) == ["ca.pem"], "nobody takes them for good ones"
     assert not run_batch(ca, path, revoked).changed
+    # A run that was killed in between, or a copy that somebody put back.
+    (path / "dev-2" / "device.key").write_bytes(pair["device.key"])
+    assert run_batch(ca, path, revoked).removed == ["dev-2"] and not (path / "dev-2" / "device.key").exists()
+    for name, data in pair.items():
+        (path / "dev-2" / name).write_bytes(data)
     [one] = run_batch(ca, path, entries).issued
     assert one.device.id == "dev-2" and one.reasons == ("it was revoked",)
+    assert (path / "dev-2" / "device.key").read_bytes() != pair["device.key"]
     assert not run_batch(ca, path, entries).changed
+
+
+def test_a_revoked_device_whose_files_cannot_be_removed_is_an_error(ca, tmp_path, entries, monkeypatch):
+    path = tmp_path / "devices"
+    run_batch(ca, path, entries)
+    revoked = [{**one, "state": "revoked"} if one["id"] == "dev-2" else one for one in entries]
+
+    def unlink(file, *_words, **_options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", unlink)
+        with pytest.raises(PkiError, match="Read-only file system"):
+            run_batch(ca, path, revoked)
+    # It is recorded all the same, and the next run goes on.
+    assert len(ca.revoked()) == 1
+    assert run_batch(ca, path, revoked).removed == ["dev-2"]
 
 
 def _full(after):

@@ -15,6 +15,17 @@ def whats(findings):
     return [finding.what for finding in findings]
 
 
+def test_a_broker_that_asks_the_revocation_list():
+    fine = "http://127.0.0.1:8765/crl.pem"
+    assert checks.revocation_list(True, "package", fine) == []
+    assert "emqx_crl needs the package method" in whats(checks.revocation_list(True, "container", fine))[0]
+    assert "devices_crl is off" in whats(checks.revocation_list(False, "package", fine))[0]
+    for url in ("", "https://127.0.0.1:8765/crl.pem", "http://centre:8765/crl.pem", "http://127.0.0.1/crl.pem", "http://127.0.0.1:8765",
+                "http://127.0.0.1:80/crl.pem", "http://127.0.0.1:65536/crl.pem", "http://127.0.0.1:8765/crl.pem; rm"):
+        assert len(checks.revocation_list(True, "package", url)) == 1, url
+    assert len(checks.revocation_list(False, "container", "")) == 3
+
+
 def test_64_bit_hosts_run_everything():
     assert checks.architecture("arm64", list(checks.REQUIREMENTS)) == []
     assert checks.architecture("amd64", list(checks.REQUIREMENTS)) == []
