@@ -151,9 +151,7 @@ class ActionModule(ActionBase):
 
     def _methods(self, task_vars, components):
         """How each component is to be installed."""
-        # A role's own default is the site's method; as text out of a file it would not be templated.
-        site = self._value(task_vars, "iot", "iot_install_method")
-        return {component: to_text(self._templar.template(task_vars.get(f"{component}_install_method", site))) for component in components}
+        return {component: to_text(self._value(task_vars, component, f"{component}_install_method")) for component in components}
 
     @staticmethod
     def _installed(component, host):
