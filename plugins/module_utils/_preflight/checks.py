@@ -177,6 +177,24 @@ def broker(host: str, members: t.Mapping[str, t.Collection[str]], listener: str,
     return out
 
 
+LOSS_WINDOW = range(1, 301)
+
+
+def loss_window(value: t.Any) -> list[Finding]:
+    """Seconds of readings that may still be only in a gateway's memory. What waits longer would fill the queues before it."""
+    try:
+        if int(str(value)) in LOSS_WINDOW:
+            return []
+    except ValueError:
+        pass
+    return [
+        Finding(
+            f"gateway_loss_window is {value}, which is no whole number of seconds from {LOSS_WINDOW[0]} to {LOSS_WINDOW[-1]}",
+            "Do: correct it; 10 is the default",
+        )
+    ]
+
+
 def sites(host: str, brokers: t.Mapping[str, str]) -> list[Finding]:
     """A host whose devices another broker has as well: they could be told of one of them only. brokers: site by host."""
     others = sorted(other for other, site in brokers.items() if other != host and site == brokers.get(host))

@@ -116,3 +116,9 @@ def test_secrets_are_not_read_as_an_inventory(tmp_path):
     assert checks.inventory([str(tmp_path / "site" / "hosts.yml"), "localhost,"], private, []) == []
     hidden = {"iot_secrets_dir": str(tmp_path / "site" / ".secrets")}
     assert checks.inventory([str(tmp_path / "site")], hidden, []) == []
+
+
+@pytest.mark.parametrize("value", [0, 301, -5, "10s", None, 1.5])
+def test_a_loss_window_is_whole_seconds(value):
+    assert whats(checks.loss_window(value)) == [f"gateway_loss_window is {value}, which is no whole number of seconds from 1 to 300"]
+    assert checks.loss_window("10") == checks.loss_window(300) == checks.loss_window(1) == []
