@@ -80,6 +80,7 @@ class ActionModule(ActionBase):
         findings += checks.clock(host["time"], time.time())
         findings += checks.groups(members)
         if task_vars["inventory_hostname"] in members.get("gateways", []):
+            findings += checks.small_gateway(host["memory_mb"], host["architecture"], components)
             findings += checks.loss_window(self._value(task_vars, "gateway", "gateway_loss_window"))
         private = {name: self._value(task_vars, "iot", name) for name in ("iot_secrets_dir", "iot_pki_dir", "iot_devices_dir")}
         findings += checks.inventory(
