@@ -91,7 +91,9 @@ def _filled(value: t.Any, known: t.Mapping[str, t.Any]) -> t.Any:
     if isinstance(value, dict):
         return {name: _filled(one, known) for name, one in value.items()}
     if isinstance(value, list):
-        return [_filled(one, known) for one in value]
+        filled = [_filled(one, known) for one in value]
+        # A list of Telegraf's has one type: beside texts, a number is one too.
+        return [_plain(one) if isinstance(one, (int, float)) else one for one in filled] if any(isinstance(one, str) for one in filled) else filled
     if not isinstance(value, str):
         return value
     whole = _PLACE.fullmatch(value)
