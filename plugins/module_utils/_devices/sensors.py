@@ -134,7 +134,7 @@ def inputs(sensors: t.Any, profiles: t.Mapping[str, t.Mapping[str, t.Any]]) -> l
             kinds = ", ".join(sorted(key for key, value in profiles.items() if value.get("sensor"))) or "none"
             found.append(f"{where}.profile: {one.get('profile')!r} is no profile of a sensor; there are {kinds}")
             continue
-        given = one.get("parameters") or {}
+        given = {} if one.get("parameters") is None else one["parameters"]
         if not isinstance(given, dict):
             found.append(f"{where}.parameters: is no dictionary")
             continue
