@@ -52,6 +52,7 @@ test: ## everything that CI runs
 	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=default
 	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=devices
 	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=pipeline
+	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=gateway
 	$(TIMED) $(MAKE) --no-print-directory test-artefact
 
 lab-build: venv

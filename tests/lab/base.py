@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+import emulation
 from common import LabError, artefact, digest_of, need, output, run, step
 from engine import docker
 
@@ -70,6 +71,9 @@ def root(release: str = "bookworm", architecture: str = "amd64") -> Path:
 
     def make(place: Path) -> None:
         need({"mmdebstrap": "mmdebstrap"}, "the base image")
+        if architecture != emulation.native():
+            need({"arch-test": "arch-test"}, f"the base image for {architecture}")
+            emulation.ensure(architecture)
         tar, status = place / "base.tar", place / "status"
         command: list[str | Path] = [
             "mmdebstrap", "--variant=minbase", f"--architectures={architecture}", f"--include={','.join(INCLUDE)}",
@@ -79,7 +83,8 @@ def root(release: str = "bookworm", architecture: str = "amd64") -> Path:
             f"--customize-hook=download /var/lib/dpkg/status {status}",
             release, tar, mirror(),
         ]
-        if release != "sid":
+        # An armhf host is there to be refused: the release itself is enough.
+        if release != "sid" and architecture != "armhf":
             command.append(f"deb {mirror()} {release}-updates main")
             command.append(f"deb {mirror()}-security {release}-security main")
         run(command, log=f"base-{release}-{architecture}", timeout=1800)
