@@ -49,9 +49,22 @@ rm -f /etc/machine-id && : > /etc/machine-id
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/log/*.log
 """
 
+# Under emulation of user programs systemd cannot hand credentials to a unit (it mounts them by a call that QEMU does not know), and
+# nothing is handed to these. Everything else that the collection's units ask for it can.
+EMULATED = """
+for unit in systemd-sysctl systemd-sysusers systemd-tmpfiles-clean systemd-tmpfiles-setup systemd-tmpfiles-setup-dev; do
+    mkdir -p /etc/systemd/system/$unit.service.d
+    printf '[Service]\\nLoadCredential=\\n' > /etc/systemd/system/$unit.service.d/lab.conf
+done
+"""
+
 
 def digest(release: str, architecture: str) -> str:
-    return digest_of("base", 1, release, architecture, INCLUDE, CUSTOMIZE, mirror())
+    return digest_of("base", 1, release, architecture, INCLUDE, customize(architecture), mirror())
+
+
+def customize(architecture: str) -> str:
+    return CUSTOMIZE if architecture == emulation.native() else CUSTOMIZE + EMULATED
 
 
 def mirror() -> str:
@@ -79,7 +92,7 @@ def root(release: str = "bookworm", architecture: str = "amd64") -> Path:
             "mmdebstrap", "--variant=minbase", f"--architectures={architecture}", f"--include={','.join(INCLUDE)}",
             "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-include=/usr/share/doc/*/copyright", "--dpkgopt=path-exclude=/usr/share/locale/*",
-            f'--customize-hook=chroot "$1" sh -c {_quoted(CUSTOMIZE)}',
+            f'--customize-hook=chroot "$1" sh -c {_quoted(customize(architecture))}',
             f"--customize-hook=download /var/lib/dpkg/status {status}",
             release, tar, mirror(),
         ]
