@@ -77,6 +77,11 @@ ssh_includes:
   description: Whether the SSH server reads C(/etc/ssh/sshd_config.d).
   returned: always
   type: bool
+ours:
+  description: Units below C(/etc/systemd/system) that this collection wrote.
+  returned: always
+  type: list
+  elements: str
 groups:
   description: The host's groups.
   returned: always

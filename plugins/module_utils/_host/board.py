@@ -65,5 +65,12 @@ def look(root: str = "/", run: Run = subprocess.run) -> dict[str, t.Any]:
         "udev": os.path.exists(at("run/udev/control")),
         "ssh_ports": ssh_ports(run),
         "ssh_includes": bool(re.search(r"^\s*Include\s+/etc/ssh/sshd_config\.d/\*\.conf", _text(at("etc/ssh/sshd_config")), re.MULTILINE)),
+        # Units that this collection wrote in places where others write as well.
+        "ours": sorted(
+            "/" + os.path.relpath(path, root)
+            for name in ("edgestack-*", "tmp.mount")
+            for path in glob.glob(at("etc/systemd/system", name))
+            if _text(path).startswith("# Managed by edgestack.iot")
+        ),
         "groups": sorted(line.partition(":")[0] for line in _text(at("etc/group")).splitlines() if ":" in line),
     }

@@ -31,7 +31,7 @@ ConditionDirectoryNotEmpty={directory}
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'for script in {directory}/*/revert; do sh "$script" boot; done'
+ExecStart=/bin/sh -c 'for script in {directory}/*/revert; do sh "$$script" boot; done'
 
 [Install]
 WantedBy=sysinit.target
