@@ -64,6 +64,8 @@ class ActionModule(ActionBase):
             self._value(task_vars, "iot", "iot_foreign_variables") or [],
         )
         findings += spelling
+        if "container" in self._methods(task_vars, components).values() and not host["memory_cgroup"]:
+            warnings.append(checks.NO_MEMORY_LIMITS)
         result["warnings"] = warnings
         result["findings"] = [str(finding) for finding in findings]
         if findings:
@@ -73,13 +75,18 @@ class ActionModule(ActionBase):
         return result
 
     def _findings(self, task_vars, components, host, members):
-        missing = [component for component in components if not self._installed(component, host["packages"])]
+        methods = self._methods(task_vars, components)
+        packaged = [component for component in components if self._installed(component, host)]
+        missing = [
+            component for component in components if component not in (host["projects"] if methods[component] == "container" else packaged)
+        ]
         findings = checks.distribution(host["distribution"], host["distribution_version"])
         findings += checks.architecture(host["architecture"], components)
         findings += checks.resources(host["memory_mb"], host["free_disk_mb"], components, missing)
         findings += checks.clock(host["time"], time.time())
         findings += checks.groups(members)
         if task_vars["inventory_hostname"] in members.get("gateways", []):
+            findings += checks.small_gateway(host["memory_mb"], host["architecture"], components)
             findings += checks.loss_window(self._value(task_vars, "gateway", "gateway_loss_window"))
         private = {name: self._value(task_vars, "iot", name) for name in ("iot_secrets_dir", "iot_pki_dir", "iot_devices_dir")}
         findings += checks.inventory(
@@ -87,7 +94,11 @@ class ActionModule(ActionBase):
             {name: self._loader.path_dwim(to_text(path)) for name, path in private.items()},
             C.INVENTORY_IGNORE_PATTERNS,
         )
-        findings += checks.ports(self._ports(task_vars, components), host["listeners"])
+        findings += checks.methods(methods, packaged, host["projects"])
+        if "container" in methods.values():
+            subnet = to_text(self._value(task_vars, "iot", "iot_container_subnet"))
+            findings += checks.engine(host["engine"], host["packages"], host["codename"], subnet)
+        findings += checks.ports(self._ports(task_vars, components), host["listeners"], host["projects"])
         if "emqx" in components:
             findings += checks.broker(
                 task_vars["inventory_hostname"],
@@ -127,10 +138,17 @@ class ActionModule(ActionBase):
             findings += outage.uplink(seconds, rate, host["disk_mb"], retention)
         return findings
 
+    def _methods(self, task_vars, components):
+        """How each component is to be installed."""
+        return {component: to_text(self._value(task_vars, component, f"{component}_install_method")) for component in components}
+
     @staticmethod
-    def _installed(component, packages):
-        names = {"mysql": "mariadb-server", "influxdb": "influxdb2"}
-        return names.get(component, component) in packages
+    def _installed(component, host):
+        """Whether the component is here without a container."""
+        if component == "streamlit":
+            return any(path.startswith("/opt/edgestack/streamlit/venv-") for path in host["whole"])
+        names = {"mysql": ("mariadb-server", "mysql-server"), "influxdb": ("influxdb2",), "emqx": ("emqx", "emqx-enterprise")}
+        return any(name in host["packages"] for name in names.get(component, (component,)))
 
     def _value(self, task_vars, role, name):
         """An option as the role will see it: the inventory's value, else the role's default, both templated."""

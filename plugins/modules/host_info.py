@@ -123,10 +123,9 @@ memory_cgroup:
   returned: always
   type: bool
 projects:
-  description: Components that are containers here.
+  description: Components that are containers here, and the list of TCP ports that each publishes.
   returned: always
-  type: list
-  elements: str
+  type: dict
 users:
   description: Names of the host's users.
   returned: always

@@ -13,9 +13,10 @@ version_added: "0.1.0"
 author: edgestack.iot contributors (@edgestack-iot)
 description:
   - Looks at the host and at the inventory and fails with all reasons at once, each with what to do.
-  - It checks the userland's architecture, the distribution, memory and disk, the clock, ports that something else holds or that two
-    components want, groups that lack what others need, EMQX's version and licence, brokers of the same site, whether what comes
-    during an outage (C(iot_outage)) has room, and misspelt variables.
+  - It checks the userland's architecture, the distribution, memory and disk, the clock, ports that something else holds or that
+    two components want, components that are here by the other install method, a Docker engine without Compose v2, groups that
+    lack what others need, EMQX's version and licence, brokers of the same site, whether what comes during an outage
+    (C(iot_outage)) has room, and misspelt variables.
   - Changes nothing.
 attributes:
   check_mode:

@@ -114,9 +114,16 @@ def whole(directory: str = "/opt/edgestack") -> list[str]:
     return sorted(os.path.dirname(path) for path in glob.glob(os.path.join(directory, "*", "*", ".complete")))
 
 
-def projects(directory: str = "/opt/edgestack") -> list[str]:
-    """Components that are containers on this host: those with a Compose project."""
-    return sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(os.path.join(directory, "*", "compose.yaml")))
+_PUBLISHED = re.compile(r'published: "(\d+)"')
+
+
+def projects(directory: str = "/opt/edgestack") -> dict[str, list[int]]:
+    """Components that are containers on this host, those with a Compose project, and the TCP ports that each publishes."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(directory, "*", "compose.yaml"))):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            found[os.path.basename(os.path.dirname(path))] = [int(port) for port in _PUBLISHED.findall(file.read())]
+    return found
 
 
 def engine(run: t.Callable[..., subprocess.CompletedProcess[str]] = subprocess.run) -> dict[str, t.Any]:

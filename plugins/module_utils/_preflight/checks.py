@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import os
 import re
 import typing as t
@@ -126,8 +127,13 @@ class Port:
     port: int
 
 
-def ports(wanted: t.Sequence[Port], listeners: t.Iterable[t.Mapping[str, t.Any]]) -> list[Finding]:
-    """Ports that two components want, or that something else on the host holds."""
+def ports(
+    wanted: t.Sequence[Port], listeners: t.Iterable[t.Mapping[str, t.Any]], projects: t.Mapping[str, t.Collection[int]] | None = None
+) -> list[Finding]:
+    """Ports that two components want, or that something else on the host holds.
+
+    projects: the ports that the containers of each component publish. The engine holds those, as root.
+    """
     out = []
     first: dict[int, Port] = {}
     for port in wanted:
@@ -136,7 +142,9 @@ def ports(wanted: t.Sequence[Port], listeners: t.Iterable[t.Mapping[str, t.Any]]
             out.append(Finding(f"port {port.port} is wanted twice, by {other.variable} and {port.variable}", "Do: change one of them"))
     for listener in listeners:
         mine = first.get(int(listener["port"]))
-        if mine is not None and listener["user"] != REQUIREMENTS[mine.component].user:
+        if mine is None or (listener["user"] == "root" and mine.port in (projects or {}).get(mine.component, ())):
+            continue
+        if listener["user"] != REQUIREMENTS[mine.component].user:
             holder = f"{listener['process'] or 'a process'} of the user {listener['user']}"
             out.append(
                 Finding(
@@ -144,6 +152,86 @@ def ports(wanted: t.Sequence[Port], listeners: t.Iterable[t.Mapping[str, t.Any]]
                 )
             )
     return out
+
+
+# Where a component keeps its data as a package; as a container it is below /var/lib/edgestack/data.
+_PACKAGE_DATA = {
+    "mysql": "/var/lib/mysql",
+    "emqx": "/var/lib/emqx",
+    "influxdb": "/var/lib/influxdb",
+    "grafana": "/var/lib/grafana",
+}
+
+
+def methods(wanted: t.Mapping[str, str], installed: t.Collection[str], projects: t.Collection[str]) -> list[Finding]:
+    """Components that are already on the host by the other method. wanted: method by component; installed: those that are packages."""
+    out = []
+    for component, method in wanted.items():
+        option = f"{component}_install_method"
+        if method == "container" and component in installed:
+            kept = f"its data in {_PACKAGE_DATA[component]} would stay there unused" if component in _PACKAGE_DATA else "it keeps no data"
+            out.append(
+                Finding(
+                    f"{component} is installed here as a package and {option} is container: two would want the same ports, and {kept}",
+                    f"Do: set {option} to package, or stop and remove the package first",
+                )
+            )
+        if method == "package" and component in projects:
+            out.append(
+                Finding(
+                    f"{component} is a container here and {option} is package: two would want the same ports, and what is below "
+                    f"/var/lib/edgestack/data/{component} would stay there unused",
+                    f"Do: set {option} to container, or first remove the container (docker compose --project-directory "
+                    f"/opt/edgestack/{component} down) and /opt/edgestack/{component}/compose.yaml",
+                )
+            )
+    return out
+
+
+# Compose v2 wants at least this engine.
+_OLDEST_ENGINE = (20, 10)
+
+
+def engine(found: t.Mapping[str, t.Any], packages: t.Collection[str], codename: str, subnet: str) -> list[Finding]:
+    """A Docker engine that is there but cannot run Compose v2 projects, and addresses for the networks that are none.
+
+    found: as M(edgestack.iot.host_info) says. An engine that is not there is installed, so that is no finding.
+    """
+    out = []
+    try:
+        network = ipaddress.IPv4Network(subnet)
+    except ValueError:
+        network = None
+    if network is None or network.prefixlen != 24 or not network.is_private:
+        out.append(
+            Finding(f"iot_container_subnet is {subnet!r}", "Do: set it to a private IPv4 network of 256 addresses, such as 172.30.254.0/24")
+        )
+    if not found["client"]:
+        return out
+    if found["version"] and version_tuple(found["version"])[:2] < _OLDEST_ENGINE:
+        out.append(
+            Finding(
+                f"the Docker engine here is {found['version']}, and Compose v2 wants 20.10 or newer",
+                "Do: upgrade it, which stops its containers for that time",
+            )
+        )
+    if not found["compose"]:
+        if "docker-ce" in packages:
+            do = "apt-get install docker-compose-plugin"
+        elif codename in _PACKAGED_COMPOSE:
+            do = f"apt-get install {_PACKAGED_COMPOSE[codename]}"
+        else:
+            do = "remove docker.io, which stops its containers; Docker's own packages are installed in its place then"
+        out.append(Finding(f"the Docker engine here has no Compose v2 (docker compose version fails; {codename})", f"Do: {do}"))
+    return out
+
+
+_PACKAGED_COMPOSE = {"trixie": "docker-compose", "noble": "docker-compose-v2"}
+
+NO_MEMORY_LIMITS = (
+    "the kernel's memory cgroup is off, so the containers' memory limits are ignored: one that grows can starve the host. "
+    "Do: add cgroup_enable=memory cgroup_memory=1 to the line in /boot/firmware/cmdline.txt and reboot"
+)
 
 
 def groups(members: t.Mapping[str, t.Collection[str]]) -> list[Finding]:
@@ -175,6 +263,25 @@ def broker(host: str, members: t.Mapping[str, t.Collection[str]], listener: str,
             )
         )
     return out
+
+
+# A Pi of 1 GB has some 900 MiB for programs; one of 512 MB would keep a broker or a database only until it has something to do.
+SMALL_MB = 700
+
+
+def small_gateway(memory_mb: int, architecture: str, components: t.Iterable[str]) -> list[Finding]:
+    """A small or 32-bit gateway collects and sends; what keeps data needs more."""
+    others = [component for component in components if component != "telegraf"]
+    if not others or (memory_mb >= SMALL_MB and architecture in _64_BIT):
+        return []
+    why = f"has {memory_mb} MiB of memory" if memory_mb < SMALL_MB else f"is a 32-bit system ({architecture})"
+    return [
+        Finding(
+            f"this gateway {why}: it can have telegraf alone, not {', '.join(others)}",
+            f"Do: take it out of the groups {', '.join(others)}, so that its readings go to the centre,"
+            f" or use a 64-bit system with {SMALL_MB} MiB of memory or more",
+        )
+    ]
 
 
 LOSS_WINDOW = range(1, 301)

@@ -159,7 +159,7 @@ def site(tmp_path, pki, start):  # noqa: F811
                 "emqx_address": "127.0.0.1",
                 "emqx_port": broker.port,
                 "emqx_dashboard_port": plain,
-                "_emqx_secrets": str(tmp_path / "emqx"),
+                "_emqx_api_secret_file": str(tmp_path / "emqx" / "api_secret"),
                 "influxdb_address": "127.0.0.1",
                 "influxdb_port": secure,
                 "_influxdb_etc": str(tmp_path / "influxdb"),

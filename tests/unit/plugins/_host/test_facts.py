@@ -111,6 +111,8 @@ def test_whether_memory_can_be_limited(tmp_path):
 
 def test_components_with_a_project_are_containers(tmp_path):
     (tmp_path / "emqx").mkdir()
-    (tmp_path / "emqx" / "compose.yaml").touch()
+    (tmp_path / "emqx" / "compose.yaml").write_text(
+        'ports:\n  - {target: 8883, published: "8883", host_ip: "0.0.0.0"}\n  - {target: 18083, published: "18083"}\n'
+    )
     (tmp_path / "streamlit").mkdir()
-    assert facts.projects(str(tmp_path)) == ["emqx"]
+    assert facts.projects(str(tmp_path)) == {"emqx": [8883, 18083]}

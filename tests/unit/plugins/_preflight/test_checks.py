@@ -58,6 +58,57 @@ def test_ports_wanted_twice_and_held():
     assert checks.ports([mqtt], [dict(holder, process="beam.smp", user="emqx"), dict(holder, port=22)]) == []
 
 
+def test_ports_that_the_engine_holds_for_the_component_itself():
+    mqtt = checks.Port("emqx", "emqx_port", 8883)
+    proxy = {"address": "0.0.0.0", "port": 8883, "process": "docker-proxy", "user": "root"}
+    assert checks.ports([mqtt], [proxy], {"emqx": [8883]}) == []
+    # Another component's container, or root's own program.
+    assert "held by docker-proxy" in checks.ports([mqtt], [proxy], {"grafana": [8883]})[0].what
+    assert "held by docker-proxy" in checks.ports([mqtt], [proxy], {"emqx": [1883]})[0].what
+
+
+def test_a_component_that_is_there_by_the_other_method_is_refused():
+    wanted = {"mysql": "container", "telegraf": "container", "emqx": "package", "influxdb": "container", "grafana": "package"}
+    assert checks.methods(wanted, ["grafana"], {"influxdb": []}) == []
+    found = [str(finding) for finding in checks.methods(wanted, ["mysql", "telegraf"], {"emqx": [8883]})]
+    assert len(found) == 3
+    assert "its data in /var/lib/mysql would stay there unused" in found[0] and "set mysql_install_method to package" in found[0]
+    assert "it keeps no data" in found[1]
+    assert "/var/lib/edgestack/data/emqx would stay there unused" in found[2]
+    assert "docker compose --project-directory /opt/edgestack/emqx down" in found[2]
+
+
+NETWORK = "172.30.254.0/24"
+
+
+@pytest.mark.parametrize(
+    ("found", "packages", "codename", "what", "do"),
+    [
+        ({"version": "20.10.24", "compose": ""}, ["docker.io"], "bookworm", "no Compose v2", "remove docker.io"),
+        ({"version": "26.1.5", "compose": ""}, ["docker.io"], "trixie", "no Compose v2", "apt-get install docker-compose"),
+        ({"version": "24.0.7", "compose": ""}, ["docker.io"], "noble", "no Compose v2", "apt-get install docker-compose-v2"),
+        ({"version": "28.0.0", "compose": ""}, ["docker-ce"], "bookworm", "no Compose v2", "apt-get install docker-compose-plugin"),
+        ({"version": "19.03.8", "compose": "2.26.1"}, ["docker.io"], "trixie", "is 19.03.8", "upgrade it"),
+    ],
+)
+def test_an_engine_that_cannot_run_projects_is_refused(found, packages, codename, what, do):
+    (finding,) = checks.engine({"client": True, "images": [], **found}, packages, codename, NETWORK)
+    assert what in finding.what and do in finding.do
+
+
+def test_an_engine_that_can_or_that_is_not_there_is_no_finding():
+    assert checks.engine({"client": False, "version": "", "compose": ""}, [], "bookworm", NETWORK) == []
+    assert checks.engine({"client": True, "version": "26.1.5", "compose": "2.26.1-4"}, ["docker.io"], "trixie", NETWORK) == []
+    # Stopped: it is started.
+    assert checks.engine({"client": True, "version": "", "compose": "2.26.1"}, ["docker.io"], "trixie", NETWORK) == []
+
+
+@pytest.mark.parametrize("subnet", ["", "172.30.254.7", "172.30.254.1/24", "172.30.0.0/16", "8.8.8.0/24", "fd00::/64"])
+def test_the_networks_addresses_are_a_private_24(subnet):
+    (finding,) = checks.engine({"client": False}, [], "trixie", subnet)
+    assert "iot_container_subnet" in finding.what and "172.30.254.0/24" in finding.do
+
+
 def test_groups():
     assert whats(checks.groups({"telegraf": ["a"], "influxdb": []})) == ["the group telegraf has hosts, the group influxdb has none"]
     assert checks.groups({"telegraf": ["a"], "influxdb": ["b"]}) == []
@@ -122,3 +173,12 @@ def test_secrets_are_not_read_as_an_inventory(tmp_path):
 def test_a_loss_window_is_whole_seconds(value):
     assert whats(checks.loss_window(value)) == [f"gateway_loss_window is {value}, which is no whole number of seconds from 1 to 300"]
     assert checks.loss_window("10") == checks.loss_window(300) == checks.loss_window(1) == []
+
+
+def test_a_small_gateway_has_telegraf_alone():
+    stack = ["mysql", "emqx", "telegraf"]
+    assert checks.small_gateway(900, "arm64", stack) == [] == checks.small_gateway(430, "arm64", ["telegraf"]) == checks.small_gateway(430, "armhf", [])
+    (finding,) = checks.small_gateway(430, "arm64", stack)
+    assert finding.what == "this gateway has 430 MiB of memory: it can have telegraf alone, not mysql, emqx"
+    (finding,) = checks.small_gateway(900, "armhf", ["grafana", "telegraf"])
+    assert "is a 32-bit system (armhf)" in finding.what and "out of the groups grafana" in finding.do
