@@ -88,8 +88,8 @@ def state(host: str) -> str:
 @pytest.mark.parametrize(
     ("host", "reasons"),
     [
-        ("gateway-3", ["mysql does not exist for armhf", "emqx does not exist for armhf", "keep the database on a 64-bit host"]),
-        ("gateway-4", ["512 MiB of memory, 560 MiB are needed for ", "move a component to another host"]),
+        ("gateway-3", ["mysql does not exist for armhf", "keep the database on a 64-bit host", "is a 32-bit system (armhf): it can have telegraf alone"]),
+        ("gateway-4", ["512 MiB of memory, 560 MiB are needed for ", "has 512 MiB of memory: it can have telegraf alone", "move a component to another host"]),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_changed(host, reasons):

@@ -17,6 +17,7 @@ import collections
 import collections.abc
 import contextlib
 import csv
+import dataclasses
 import json
 import os
 import pathlib
@@ -30,12 +31,11 @@ import paho.mqtt.client as mqtt
 
 sys.path[:0] = [str(common.ROOT / "tests" / "lab"), str(common.ROOT / "tests" / "demo")]
 
-import accounting  # noqa: E402
-import client  # noqa: E402
-import engine  # noqa: E402
-import hosts  # noqa: E402
+import accounting
+import client
 
-LAB = hosts.Lab("benchgateway")
+LAB = "benchgateway"
+COMMAND = common.ROOT / "tests" / "lab" / "lab"
 SITES = {"gateway-1": "one", "gateway-2": "two", "gateway-3": "three", "gateway-4": "four"}
 WINDOWS = {"gateway-1": 1, "gateway-2": 10, "gateway-3": 60}
 DEFAULTS = "gateway-4"
@@ -69,6 +69,20 @@ print(json.dumps([[one["tags"]["device"], int(row[1])] for one in series for row
 """
 
 
+@dataclasses.dataclass(frozen=True)
+class Gateway:
+    name: str
+    address: str
+    container: str
+
+
+def docker(*words: str, check: bool = True) -> str:
+    done = subprocess.run(["docker", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode and check:
+        raise common.BenchError(f"docker {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
 def progress(text: str) -> None:
     print(f"  {time.strftime('%H:%M:%S')} {text}", flush=True)
 
@@ -76,7 +90,7 @@ def progress(text: str) -> None:
 class Load:
     """The ten devices of a gateway, which send a numbered reading a second each, and know what was acknowledged."""
 
-    def __init__(self, gateway: hosts.Host, first: int = 0) -> None:
+    def __init__(self, gateway: Gateway, first: int = 0) -> None:
         self.gateway, self.number = gateway, first
         self.sent: list[tuple[str, int, mqtt.MQTTMessageInfo]] = []
         self._clients: dict[str, tuple[mqtt.Client, str]] = {}
@@ -86,7 +100,7 @@ class Load:
     def start(self) -> None:
         for index in range(DEVICES):
             name = f"{SITES[self.gateway.name]}-{index}"
-            bundle = client.Bundle.load(common.BUILD / LAB.name / "devices" / name)
+            bundle = client.Bundle.load(common.BUILD / LAB / "devices" / name)
             device = client.Device(bundle, self.gateway.address, 1)
             device.client.connect(self.gateway.address, bundle.port, keepalive=30)
             device.client.loop_start()
@@ -118,7 +132,7 @@ class Load:
 
 
 @contextlib.contextmanager
-def loads(gateways: list[hosts.Host], first: int) -> collections.abc.Iterator[dict[str, Load]]:
+def loads(gateways: list[Gateway], first: int) -> collections.abc.Iterator[dict[str, Load]]:
     running = {gateway.name: Load(gateway, first) for gateway in gateways}
     try:
         for load in running.values():
@@ -141,21 +155,21 @@ def written(container: str) -> dict[str, int]:
     return dict(found)
 
 
-def stored(host: hosts.Host) -> set[tuple[str, int]]:
+def stored(host: Gateway) -> set[tuple[str, int]]:
     done = subprocess.run(["docker", "exec", "-i", host.container, "python3", "-"], input=READER, capture_output=True, text=True, check=False)
     if done.returncode:
         raise common.BenchError(f"{host.name} does not say what it has stored: {done.stderr[-500:]}")
     return {(name, number) for name, number in json.loads(done.stdout)}
 
 
-def install() -> list[hosts.Host]:
+def install() -> list[Gateway]:
     """The lab, and the site on it."""
     progress(f"starting the centre and {len(SITES)} gateways")
-    engine.ensure()
-    common.run(common.ROOT / "tests" / "lab" / "lab", "build")
+    common.run(COMMAND, "engine")
+    common.run(COMMAND, "build")
     names = ["centre", *(f"{name}:{MEMORY_MB}m" for name in SITES)]
-    LAB.down()
-    common.run(common.ROOT / "tests" / "lab" / "lab", "up", "--fresh", "--lab", LAB.name, "--hosts", ",".join(names))
+    common.run(COMMAND, "down", "--lab", LAB)
+    common.run(COMMAND, "up", "--fresh", "--lab", LAB, "--hosts", ",".join(names))
     common.SCRATCH.mkdir(parents=True, exist_ok=True)
     devices = common.SCRATCH / "gateway_devices.csv"
     with devices.open("w", newline="") as file:
@@ -165,26 +179,27 @@ def install() -> list[hosts.Host]:
     progress("installing the site (five to ten minutes)")
     common.run(
         pathlib.Path(sys.executable).with_name("ansible-playbook"), *INVENTORIES, "-e", f"iot_devices_file={devices}", common.ROOT / "site.yml",
-        cwd=common.ROOT, EDGESTACK_LAB=LAB.name, ANSIBLE_CONFIG=str(common.ROOT / "ansible.cfg"),
+        cwd=common.ROOT, EDGESTACK_LAB=LAB, ANSIBLE_CONFIG=str(common.ROOT / "ansible.cfg"),
         ANSIBLE_COLLECTIONS_PATH=str(common.BUILD / "collections"), ANSIBLE_HOME=str(common.BUILD / "ansible"),
     )  # fmt: skip
-    return [host for host in LAB.hosts() if host.name in SITES]
+    found = json.loads((common.BUILD / "lab" / "labs" / LAB / "hosts.json").read_text())["hosts"]
+    return [Gateway(name, found[name]["address"], found[name]["container"]) for name in SITES]
 
 
-def power_cut(gateways: list[hosts.Host], after: float, first: int) -> tuple[dict[str, int], int]:
+def power_cut(gateways: list[Gateway], after: float, first: int) -> tuple[dict[str, int], int]:
     """Readings that were acknowledged to their devices and are gone, by gateway."""
     with loads(gateways, first) as running:
         time.sleep(after)
         acknowledged = {}
         for gateway in gateways:
             acknowledged[gateway.name] = running[gateway.name].acknowledged()
-            engine.docker("kill", gateway.container)
+            docker("kill", gateway.container)
         following = max(load.number for load in running.values()) + 10
     for gateway in gateways:
-        engine.docker("start", gateway.container)
+        docker("start", gateway.container)
     end = time.monotonic() + 180
     for gateway in gateways:
-        while any(engine.docker("exec", gateway.container, "systemctl", "is-active", f"{unit}.service", check=False) != "active" for unit in UNITS):
+        while any(docker("exec", gateway.container, "systemctl", "is-active", f"{unit}.service", check=False) != "active" for unit in UNITS):
             if time.monotonic() > end:
                 raise common.BenchError(f"{gateway.name} was not back three minutes after its power cut")
             time.sleep(1)
@@ -193,7 +208,7 @@ def power_cut(gateways: list[hosts.Host], after: float, first: int) -> tuple[dic
     return {gateway.name: len(acknowledged[gateway.name] - stored(gateway)) for gateway in gateways}, following
 
 
-def memory_rows(full: hosts.Host, seen: dict[str, float]) -> collections.abc.Iterator[common.Row]:
+def memory_rows(full: Gateway, seen: dict[str, float]) -> collections.abc.Iterator[common.Row]:
     standin = any(process.name.startswith("emqx-standin") for process in accounting.processes(full.container))
     note = f"resident, the most of several looks under the load; the whole stack with the app in {MEMORY_MB} MiB"
     missing = max(0.0, EMQX_IDLE - seen.get("EMQX", 0.0)) if standin else 0.0
@@ -211,8 +226,7 @@ def rows() -> collections.abc.Iterator[common.Row]:
     try:
         yield from _rows()
     finally:
-        if engine.answers():
-            LAB.down()
+        common.run(COMMAND, "down", "--lab", LAB)
         progress(f"{time.monotonic() - began:.0f} s in all")
 
 

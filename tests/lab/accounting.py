@@ -2,18 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a lab's host uses, as this machine's kernel counts it: bytes written, resident memory, processes that it had to kill."""
+"""What a lab's host uses, as this machine's kernel counts it: bytes written, resident memory, processes that it had to kill.
+
+Needs nothing else of the lab: the benchmarks and the scenarios use it too.
+"""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import LabError
-from engine import docker
-
 CGROUPS = Path("/sys/fs/cgroup")
+
+
+class UnknownError(Exception):
+    """What this machine does not say."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +29,17 @@ class Process:
     resident: int  # bytes, where pages that several processes share count once
 
 
+def _docker(*words: str) -> str:
+    done = subprocess.run(["docker", "container", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise UnknownError(f"docker container {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
+
+
 def main_process(container: str) -> int:
-    pid = int(docker("container", "inspect", "--format", "{{.State.Pid}}", container))
+    pid = int(_docker("inspect", "--format", "{{.State.Pid}}", container))
     if not pid:
-        raise LabError(f"{container} does not run")
+        raise UnknownError(f"{container} does not run")
     return pid
 
 
@@ -43,14 +55,14 @@ def directory(container: str, controller: str) -> Path:
         if number == "0":
             version2 = CGROUPS / own
     if version2 is None or not (version2 / "cgroup.controllers").is_file():
-        raise LabError(f"no control group {controller} of {container} is found on this machine")
+        raise UnknownError(f"no control group {controller} of {container} is found on this machine")
     return version2
 
 
 def processes(container: str) -> list[Process]:
     """Those that run now. What one has dirtied counts as written, whether or not the kernel has it on the device yet."""
     found = []
-    for line in docker("container", "top", container, "-eo", "pid,comm").splitlines()[1:]:
+    for line in _docker("top", container, "-eo", "pid,comm").splitlines()[1:]:
         pid, name = line.split(maxsplit=1)
         try:
             counters = dict(re.findall(r"^(\w+): (\d+)$", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE))
@@ -82,7 +94,7 @@ def memory_peak(container: str) -> int:
     for name in ("memory.peak", "memory.max_usage_in_bytes"):
         if (place / name).is_file():
             return int((place / name).read_text())
-    raise LabError(f"this kernel does not say what {container} had in memory at most")
+    raise UnknownError(f"this kernel does not say what {container} had in memory at most")
 
 
 def killed_for_memory(container: str) -> int:
