@@ -29,7 +29,7 @@ import time
 import common
 import paho.mqtt.client as mqtt
 
-sys.path[:0] = [str(common.ROOT / "tests" / "lab"), str(common.ROOT / "tests" / "demo")]
+sys.path += [str(common.ROOT / "tests" / "lab"), str(common.ROOT / "tests" / "demo")]
 
 import accounting
 import client
