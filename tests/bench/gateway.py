@@ -101,12 +101,14 @@ class Load:
         for index in range(DEVICES):
             name = f"{SITES[self.gateway.name]}-{index}"
             bundle = client.Bundle.load(common.BUILD / LAB / "devices" / name)
-            device = client.Device(bundle, self.gateway.address, 1)
-            device.client.connect(self.gateway.address, bundle.port, keepalive=30)
-            device.client.loop_start()
-            if not device.connected.wait(30):
+            connection, connected = client.Device(bundle, self.gateway.address, 1).client, threading.Event()
+            connection.on_disconnect = None
+            connection.on_connect = lambda _client, _data, _flags, code, _props, event=connected: None if code.is_failure else event.set()
+            connection.connect(self.gateway.address, bundle.port, keepalive=30)
+            connection.loop_start()
+            self._clients[name] = (connection, bundle.topic)
+            if not connected.wait(30):
                 raise common.BenchError(f"{name} was not let in by the broker of {self.gateway.name}")
-            self._clients[name] = (device.client, bundle.topic)
         self._thread.start()
 
     def _run(self) -> None:
