@@ -14,9 +14,12 @@ from ansible.module_utils.common.text.converters import to_text
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.edgestack.iot.plugins.module_utils._devices import sensors
+from ansible_collections.edgestack.iot.plugins.module_utils._devices.source import DevicesError
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import duration
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Refused
 from ansible_collections.edgestack.iot.plugins.module_utils._preflight import checks, outage
+from ansible_collections.edgestack.iot.plugins.plugin_utils import _devices
 
 _ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
 
@@ -99,6 +102,8 @@ class ActionModule(ActionBase):
             subnet = to_text(self._value(task_vars, "iot", "iot_container_subnet"))
             findings += checks.engine(host["engine"], host["packages"], host["codename"], subnet)
         findings += checks.ports(self._ports(task_vars, components), host["listeners"], host["projects"])
+        if "telegraf" in components:
+            findings += self._sensors(task_vars)
         if "emqx" in components:
             findings += checks.broker(
                 task_vars["inventory_hostname"],
@@ -113,6 +118,17 @@ class ActionModule(ActionBase):
             )
             findings += checks.sites(task_vars["inventory_hostname"], self._sites(task_vars, members["emqx"]))
         return findings + self._outage(task_vars, components, host)
+
+    def _sensors(self, task_vars):
+        """Whether the sensors of this host can be read as their profiles say."""
+        wanted = self._value(task_vars, "telegraf", "telegraf_sensors")
+        if not wanted:
+            return []
+        try:
+            sensors.inputs(wanted, _devices.read_profiles(self._loader, to_text(self._value(task_vars, "iot", "iot_profiles_dir")), kind="sensor"))
+        except DevicesError as error:
+            return [checks.Finding(str(error), "Do: correct telegraf_sensors, or the profiles in iot_profiles_dir")]
+        return []
 
     def _sites(self, task_vars, brokers):
         """The site of each broker, from the inventory."""
