@@ -17,7 +17,7 @@ description:
     of each file stays beside it, with the ending C(.before-edgestack).
   - Says whether the host has to be restarted for it; does not restart it.
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - edgestack.iot.attributes
   - edgestack.iot.attributes.full
 options:
   directory:

@@ -15,7 +15,7 @@ description:
   - Reads, in one round trip, what decides which parts of the role C(gateway) a host can have; a container for example has no boot files,
     and a server no throttling.
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - edgestack.iot.attributes
   - edgestack.iot.attributes.info
 """
 

@@ -19,8 +19,9 @@ description:
     B(new) connection to the host, made after the change, confirms it. This task makes that connection, confirms, and fails when the
     change was taken back. With a connection that is not SSH this proves only that the connection's own way still works.
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - edgestack.iot.attributes
   - edgestack.iot.attributes.full
+  - edgestack.iot.attributes.action
 options:
   parts:
     description: The parts, in this order.
