@@ -172,6 +172,8 @@ def install() -> list[Gateway]:
     names = ["centre", *(f"{name}:{MEMORY_MB}m" for name in SITES)]
     common.run(COMMAND, "down", "--lab", LAB)
     common.run(COMMAND, "up", "--fresh", "--lab", LAB, "--hosts", ",".join(names))
+    # Debian's journal is kept on disk by default; the lab's image leaves the directory out that says so.
+    docker("exec", f"edgestack-{LAB}-{DEFAULTS}", "sh", "-c", "mkdir -p /var/log/journal && systemctl restart systemd-journald")
     common.SCRATCH.mkdir(parents=True, exist_ok=True)
     devices = common.SCRATCH / "gateway_devices.csv"
     with devices.open("w", newline="") as file:
