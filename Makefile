@@ -55,6 +55,7 @@ test: ## everything that CI runs
 	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=devices
 	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=pipeline
 	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=containers
+	$(TIMED) $(MAKE) --no-print-directory test-molecule SCENARIO=gateway
 	$(TIMED) $(MAKE) --no-print-directory test-artefact
 
 lab-build: venv

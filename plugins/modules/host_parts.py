@@ -39,7 +39,7 @@ options:
         choices: [present, absent]
         default: present
       skip:
-        description: Why this host cannot have the part; nothing is done then, and RV(skipped) says it. Empty is no reason.
+        description: Why this host cannot have the part; nothing is done then, and RV(skipped_parts) says it. Empty is no reason.
         type: str
         default: ""
       files:

@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+import emulation
 from common import LabError, artefact, digest_of, need, output, run, step
 from engine import docker
 
@@ -48,9 +49,25 @@ rm -f /etc/machine-id && : > /etc/machine-id
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/log/*.log
 """
 
+# What QEMU's emulation of user programs cannot do, so that what it can is what a Pi does. systemd hands credentials to a unit by a
+# mount that QEMU does not know (nothing is handed to these). MariaDB reserves 8 TiB of addresses, for each page of which QEMU keeps a
+# record; under it that is all the memory there is.
+EMULATED = """
+mkdir -p /etc/mysql/mariadb.conf.d
+printf '[mariadbd]\\nloose-innodb-buffer-pool-size-max = 128M\\n' > /etc/mysql/mariadb.conf.d/99-lab.cnf
+for unit in systemd-sysctl systemd-sysusers systemd-tmpfiles-clean systemd-tmpfiles-setup systemd-tmpfiles-setup-dev; do
+    mkdir -p /etc/systemd/system/$unit.service.d
+    printf '[Service]\\nLoadCredential=\\n' > /etc/systemd/system/$unit.service.d/lab.conf
+done
+"""
+
 
 def digest(release: str, architecture: str) -> str:
-    return digest_of("base", 1, release, architecture, INCLUDE, CUSTOMIZE, mirror())
+    return digest_of("base", 1, release, architecture, INCLUDE, customize(architecture), mirror())
+
+
+def customize(architecture: str) -> str:
+    return CUSTOMIZE if architecture == emulation.native() else CUSTOMIZE + EMULATED
 
 
 def mirror() -> str:
@@ -70,16 +87,20 @@ def root(release: str = "bookworm", architecture: str = "amd64") -> Path:
 
     def make(place: Path) -> None:
         need({"mmdebstrap": "mmdebstrap"}, "the base image")
+        if architecture != emulation.native():
+            need({"arch-test": "arch-test"}, f"the base image for {architecture}")
+            emulation.ensure(architecture)
         tar, status = place / "base.tar", place / "status"
         command: list[str | Path] = [
             "mmdebstrap", "--variant=minbase", f"--architectures={architecture}", f"--include={','.join(INCLUDE)}",
             "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-include=/usr/share/doc/*/copyright", "--dpkgopt=path-exclude=/usr/share/locale/*",
-            f'--customize-hook=chroot "$1" sh -c {_quoted(CUSTOMIZE)}',
+            f'--customize-hook=chroot "$1" sh -c {_quoted(customize(architecture))}',
             f"--customize-hook=download /var/lib/dpkg/status {status}",
             release, tar, mirror(),
         ]
-        if release != "sid":
+        # An armhf host is there to be refused: the release itself is enough.
+        if release != "sid" and architecture != "armhf":
             command.append(f"deb {mirror()} {release}-updates main")
             command.append(f"deb {mirror()}-security {release}-security main")
         run(command, log=f"base-{release}-{architecture}", timeout=1800)

@@ -23,7 +23,7 @@ STANDINS: dict[str, Callable[[str], Path]] = {"emqx": packages.emqx, "grafana": 
 
 
 def everything(*, release: str = "bookworm", architecture: str = "amd64", ask_vendors: bool = True, again: bool = False,
-               telegraf_for: list[str] | None = None, with_images: bool = False) -> None:
+               gateways: list[str] | None = None, with_images: bool = False) -> None:
     """Two lanes: what waits for the network, and what needs the processors."""
     with step("lab build"):
         with ThreadPoolExecutor(2) as pool:
@@ -35,10 +35,8 @@ def everything(*, release: str = "bookworm", architecture: str = "amd64", ask_ve
         parts = [({"kind": "apt", "codename": release, "architecture": architecture},
                   *bundle.apt(release, architecture, debs, base_root)),
                  ({"kind": "wheels", "python": bundle.PYTHON[release], "architecture": architecture}, *wheels)]
-        for other in telegraf_for or []:
-            deb = bundle.Deb(_only(packages.telegraf(other)), "registry")
-            parts.append(({"kind": "apt", "codename": release, "architecture": other},
-                          *bundle.apt(release, other, [deb], None)))
+        for other in gateways or []:
+            parts.append(_gateway(release, other))
         if with_images:
             engine.ensure()
             parts += images.parts()
@@ -49,6 +47,15 @@ def everything(*, release: str = "bookworm", architecture: str = "amd64", ask_ve
     say(f"bundle: {manifest}")
     if problems:
         raise LabError("the bundle is incomplete:\n    " + "\n    ".join(problems))
+
+
+def _gateway(release: str, architecture: str) -> tuple[dict[str, str], Path, list[bundle.Package]]:
+    """What is in no vendor's hands here of a gateway of another architecture: no InfluxDB, which is built for amd64 alone."""
+    debs = [bundle.Deb(_only(packages.telegraf(architecture)), "registry"), bundle.Deb(_only(packages.emqx(architecture)), "stand-in")]
+    root = base.root(release, architecture)
+    if engine.answers():
+        base.image(release, architecture)
+    return {"kind": "apt", "codename": release, "architecture": architecture}, *bundle.apt(release, architecture, debs, root)
 
 
 def _only(place: Path) -> Path:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import base
+import emulation
 import engine
 from common import STATE, LabError, need, output, say, step, write_if_changed
 from engine import docker
@@ -25,6 +26,7 @@ DEFAULT = ("centre", "gateway-1")
 # The first that is free of other networks of this engine and machine is taken, and kept.
 SUBNETS = tuple(f"10.213.{third}.0/24" for third in (77, 78, 79, 80)) + ("192.168.213.0/24", "172.29.213.0/24")
 SET = re.compile(r"[a-z][a-z0-9]{0,19}")
+MEMORY = re.compile(r"([1-9][0-9]*)([mg])")
 # Nothing listens there on a host: the engine's resolver knows the lab's hosts and no others. It leaves questions
 # for others unanswered, so a host waits a second and no more.
 NO_RESOLVER = "127.0.0.1"
@@ -45,6 +47,7 @@ class Host:
     container: str
     release: str = "bookworm"
     architecture: str = "amd64"
+    memory_mb: int = 0  # 0: as much as the machine has
 
     @property
     def fqdn(self) -> str:
@@ -60,6 +63,41 @@ def offset(name: str) -> int:
     if match[1] == "scratch" and number > 40:
         raise LabError(f"no such lab host: {name!r} (scratch-1 to scratch-40)")
     return FIRST[match[1]] + number
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A host as it is asked for: gateway-1, gateway-1:arm64, gateway-1:512m, gateway-1:arm64:1g."""
+
+    name: str
+    architecture: str = "amd64"
+    memory_mb: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Wanted:
+        name, *words = text.split(":")
+        offset(name)
+        architecture, memory = [], []
+        for word in words:
+            match = MEMORY.fullmatch(word)
+            if match:
+                memory.append(int(match[1]) * {"m": 1, "g": 1024}[match[2]])
+            elif word in emulation.QEMU:
+                architecture.append(word)
+            else:
+                raise LabError(f"{text}: {word!r} is no architecture ({', '.join(emulation.QEMU)}) and no memory (512m, 1g)")
+        if len(architecture) > 1 or len(memory) > 1:
+            raise LabError(f"{text}: one architecture and one memory at most")
+        return cls(name, *(architecture or ["amd64"]), *(memory or [0]))
+
+
+def meminfo(memory_mb: int) -> str:
+    """What /proc/meminfo says on a machine with so much memory: a container's own would tell of the machine below."""
+    total = memory_mb * 1024
+    figures = {"MemTotal": total, "MemFree": total // 2, "MemAvailable": total * 3 // 4, "Buffers": total // 64, "Cached": total // 4,
+               "SwapCached": 0, "Active": total // 4, "Inactive": total // 8, "SwapTotal": 0, "SwapFree": 0, "Dirty": 0, "Shmem": 0,
+               "Slab": total // 32}
+    return "".join(f"{name + ':':<15} {value:>9} kB\n" for name, value in figures.items())
 
 
 class Lab:
@@ -131,21 +169,25 @@ class Lab:
 
     def up(self, names: list[str], *, fresh: bool = False, release: str = "bookworm", engine_inside: bool = False) -> list[Host]:
         """Make the hosts run; those that run already stay as they are unless `fresh` asks for new ones."""
-        offsets = {name: offset(name) for name in names}
+        wanted = [Wanted.parse(name) for name in names]
+        if engine_inside and any(one.architecture != emulation.native() for one in wanted):
+            raise LabError("a Docker engine inside a host of another architecture does not run under emulation")
         need({"ssh-keygen": "openssh-client", "ssh": "openssh-client", "ip": "iproute2"}, "reaching the lab's hosts")
         engine.ensure()
-        image = base.image(release)
+        for architecture in {one.architecture for one in wanted}:
+            emulation.ensure(architecture)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._key(self.ssh / "id_ed25519", "edgestack-lab")
         subnet = self._subnet()
-        hosts = [Host(name, str(subnet[offsets[name]]), self.container(name), release) for name in names]
+        hosts = [Host(one.name, str(subnet[offset(one.name)]), self.container(one.name), release, one.architecture, one.memory_mb)
+                 for one in wanted]
         for host in hosts:
             self._key(self.ssh / "hosts" / host.name, host.fqdn)
         everything = {host.name: host for host in self.hosts() if self._state(host.container)}
         everything.update({host.name: host for host in hosts})
         self._write_ssh(list(everything.values()))
         for host in hosts:
-            self._start(host, image, fresh=fresh, engine_inside=engine_inside)
+            self._start(host, base.image(release, host.architecture), fresh=fresh, engine_inside=engine_inside)
         self._write_record(subnet, list(everything.values()))
         for host in hosts:
             self._wait(host)
@@ -160,10 +202,10 @@ class Lab:
         state = self._state(host.container)
         if state and not fresh:
             made_from = docker("container", "inspect", "--format",
-                               "{{.Config.Image}} {{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}}{{end}} "
+                               "{{.Config.Image}} {{.HostConfig.Memory}} {{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}}{{end}} "
                                f'{{{{index .Config.Labels "{ENGINE_LABEL}"}}}}', host.container)
-            if made_from.split() != [image, host.address, *(["yes"] if engine_inside else [])]:
-                say(f"{host.name}: the base image, the network or the need of an engine is another one, so the host is made anew")
+            if made_from.split() != [image, str(host.memory_mb * 1048576), host.address, *(["yes"] if engine_inside else [])]:
+                say(f"{host.name}: the base image, the memory, the network or the need of an engine is another one, so the host is made anew")
                 fresh = True
         if state and fresh:
             docker("container", "rm", "--force", "--volumes", host.container)
@@ -192,6 +234,7 @@ class Lab:
             "--cgroupns=host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
             "--tmpfs", "/run:exec,mode=755", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec,mode=1777",
             *(ENGINE_INSIDE if engine_inside else ()),
+            *(self._memory(host) if host.memory_mb else ()),
             image,
         )
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
@@ -218,11 +261,18 @@ class Lab:
             if done.returncode != 0:
                 raise LabError(f"the keys of {host.name}: {done.stderr.strip()}")
 
+    def _memory(self, host: Host) -> list[str]:
+        """A limit that the kernel keeps, without swap, and that a program finds where a Pi says how much it has."""
+        path = self.directory / "meminfo" / host.name
+        write_if_changed(path, meminfo(host.memory_mb))
+        return ["--memory", f"{host.memory_mb}m", "--memory-swap", f"{host.memory_mb}m", "--volume", f"{path}:/proc/meminfo:ro"]
+
     def ssh_command(self, host: str, *command: str) -> list[str]:
         return ["ssh", "-F", str(self.ssh / "config"), "-o", "BatchMode=yes", host, *command]
 
-    def _wait(self, host: Host, seconds: float = 60) -> None:
+    def _wait(self, host: Host) -> None:
         """Until systemd has finished starting, as it says over ssh."""
+        seconds = 60.0 if host.architecture == emulation.native() else 300.0
         end = time.monotonic() + seconds
         state = ""
         while time.monotonic() < end:
@@ -246,7 +296,7 @@ class Lab:
                     "known_hosts": str(self.ssh / "known_hosts")},
             "hosts": {
                 host.name: {"address": host.address, "fqdn": host.fqdn, "container": host.container,
-                            "release": host.release, "architecture": host.architecture}
+                            "release": host.release, "architecture": host.architecture, "memory_mb": host.memory_mb}
                 for host in hosts
             },
         }
@@ -256,7 +306,8 @@ class Lab:
         if not self.record.is_file():
             return []
         found = json.loads(self.record.read_text())["hosts"]
-        return [Host(name, one["address"], one["container"], one["release"], one["architecture"])
+        return [Host(name, one["address"], one["container"], one["release"], one["architecture"],
+                     one.get("memory_mb", 0))
                 for name, one in found.items()]
 
     def down(self, names: list[str] | None = None) -> None:

@@ -11,6 +11,7 @@ import shutil
 import sys
 
 import base
+import emulation
 import engine
 import hosts
 from common import BUNDLE, LAB, STATE, LabError, fail, locked, need, say
@@ -27,6 +28,12 @@ def command_engine(_options: argparse.Namespace) -> None:
     say(f"Docker Engine {engine.ensure()} answers")
 
 
+def command_emulate(options: argparse.Namespace) -> None:
+    for architecture in options.architectures:
+        emulation.ensure(architecture)
+        say(f"programs for {architecture} run here")
+
+
 def command_tools(_options: argparse.Namespace) -> None:
     need({"mariadb-install-db": "mariadb-server-core"}, "testing against a real database")
 
@@ -35,7 +42,7 @@ def command_build(options: argparse.Namespace) -> None:
     import builder  # noqa: PLC0415
 
     builder.everything(release=options.release, architecture=options.architecture, again=options.ask_vendors,
-                     ask_vendors=not options.no_vendors, telegraf_for=options.telegraf_for, with_images=options.images)
+                     ask_vendors=not options.no_vendors, gateways=options.gateways, with_images=options.images)
 
 
 def command_image(options: argparse.Namespace) -> None:
@@ -72,6 +79,7 @@ def command_clean(_options: argparse.Namespace) -> None:
             lab.down()
         base.remove_images()
     engine.stop_ours()
+    emulation.remove()
     shutil.rmtree(STATE, ignore_errors=True)
     shutil.rmtree(BUNDLE, ignore_errors=True)
     for path in LAB.rglob("__pycache__"):
@@ -87,18 +95,20 @@ def main(arguments: list[str]) -> int:
         return commands.add_parser(name, help=text, description=text)
 
     add("engine", "make sure that a Docker engine answers")
+    command = add("emulate", "register QEMU for other architectures with the kernel, as `up` and `build` do when they are root")
+    command.add_argument("architectures", nargs="+", choices=["arm64", "armhf"])
     add("tools", "install what the tests run on this machine itself: MariaDB's programs, no service")
     command = add("build", "build what the lab runs: programs, packages, wheels, the bundle, the base image")
     command.add_argument("--release", default="bookworm", choices=["bookworm", "trixie"])
     command.add_argument("--architecture", default="amd64", choices=["amd64", "arm64"])
     command.add_argument("--no-vendors", action="store_true", help="do not ask the vendors' repositories")
     command.add_argument("--ask-vendors", action="store_true", help="ask them again; a refusal is remembered")
-    command.add_argument("--telegraf-for", type=_names, default=[], help="Telegraf for arm64,armhf as well")
+    command.add_argument("--gateways", type=_names, default=[], help="what a gateway of another architecture runs as well: arm64")
     command.add_argument("--images", action="store_true", help="the bundle's images as well")
     command = add("image", "make sure that the base image is there, and print its name on the last line")
     command.add_argument("--release", default="bookworm", choices=["bookworm", "trixie"])
     command = add("up", "start the hosts")
-    command.add_argument("--hosts", type=_names, default=list(hosts.DEFAULT), help="centre,gateway-1")
+    command.add_argument("--hosts", type=_names, default=list(hosts.DEFAULT), help="centre,gateway-1; with architecture or memory: gateway-1:arm64:1g")
     command.add_argument("--lab", default="demo", help="another set of hosts beside the demo's")
     command.add_argument("--fresh", action="store_true", help="new hosts instead of those that are there")
     command.add_argument("--release", default="bookworm", choices=["bookworm", "trixie"])
@@ -107,7 +117,7 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--hosts", type=_names, default=None)
     command.add_argument("--lab", default="demo")
     add("status", "what runs")
-    add("clean", "everything away: hosts, network, images, build/lab, build/bundle, a dockerd that the lab started")
+    add("clean", "everything away: hosts, network, images, build/lab, build/bundle, a dockerd that the lab started, QEMU's registrations")
     options = parser.parse_args(arguments)
     action = globals()[f"command_{options.command}"]
     try:

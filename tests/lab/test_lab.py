@@ -22,8 +22,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import accounting  # noqa: E402
 import base  # noqa: E402
 import bundle  # noqa: E402
+import emulation  # noqa: E402
 import engine  # noqa: E402
 import hosts  # noqa: E402
 from common import BUNDLE, LabError  # noqa: E402
@@ -137,6 +139,98 @@ def test_unknown_names_are_refused() -> None:
                                                *(f"scratch-{n}" for n in range(1, 41))]]
     assert len(set(numbers)) == len(numbers)
     assert max(numbers) < 255
+
+
+# -- small hosts, and those of another architecture ----------------------------------------------------------
+
+SMALL, PI = "scratch-1", "scratch-2"
+
+
+@pytest.fixture(scope="module")
+def small(lab: hosts.Lab) -> hosts.Lab:
+    lab.up([f"{SMALL}:256m"], fresh=True)
+    return lab
+
+
+@pytest.fixture(scope="module")
+def pi(lab: hosts.Lab) -> hosts.Lab:
+    lab.up([f"{PI}:arm64:512m"], fresh=True)
+    return lab
+
+
+def test_what_is_asked_for_is_understood() -> None:
+    assert hosts.Wanted.parse("gateway-1") == hosts.Wanted("gateway-1", "amd64", 0)
+    assert hosts.Wanted.parse("gateway-1:512m:armhf") == hosts.Wanted("gateway-1", "armhf", 512)
+    assert hosts.Wanted.parse("centre:2g") == hosts.Wanted("centre", "amd64", 2048)
+    for text in ("gateway-1:", "gateway-1:mips", "gateway-1:0m", "gateway-1:1G", "gateway-1:arm64:armhf", "gateway-1:1g:1g", "web:arm64"):
+        with pytest.raises(LabError):
+            hosts.Wanted.parse(text)
+    with pytest.raises(LabError, match="engine"):
+        hosts.Lab("test").up(["gateway-1:arm64"], engine_inside=True)
+
+
+def test_a_small_host_says_so_and_is_kept_small(small: hosts.Lab) -> None:
+    container = small.container(SMALL)
+    assert run_on(small, SMALL, "awk '/^(MemTotal|SwapTotal)/ {print $2}' /proc/meminfo").split() == [str(256 * 1024), "0"]
+    assert run_on(small, SMALL, "free --mebi | awk '/^Mem:/ {print $2}'") == "256"
+    assert accounting.killed_for_memory(container) == 0
+    assert "Killed" in run_on(small, SMALL, "bash -c 'python3 -c \"print(len(bytearray(400 << 20)))\"; true'")
+    assert accounting.killed_for_memory(container) == 1
+    assert 128 << 20 < accounting.memory_peak(container) <= 256 << 20
+
+
+def test_a_small_host_is_made_anew_when_it_shall_be_larger(small: hosts.Lab) -> None:
+    small.up([f"{SMALL}:300m"])
+    assert run_on(small, SMALL, "awk '/^MemTotal/ {print $2}' /proc/meminfo") == str(300 * 1024)
+    assert {host.name: host.memory_mb for host in small.hosts()}[SMALL] == 300
+
+
+def test_what_a_host_writes_is_counted(small: hosts.Lab) -> None:
+    container = small.container(SMALL)
+    run_on(small, SMALL, "systemd-run --quiet --unit writer sh -c 'head -c 8M /dev/urandom > /root/big; sync /root/big; exec sleep 300'")
+    wait_for(small, SMALL, "test $(stat -c %s /root/big) = 8388608 && pgrep -x sleep")
+    # Children that ended count with their parent.
+    assert sum(process.written for process in accounting.processes(container) if process.name == "sleep") >= 8 << 20
+    assert sum(process.resident for process in accounting.processes(container)) > 1 << 20
+
+
+def test_an_arm64_host_is_a_pi(pi: hosts.Lab) -> None:
+    assert run_on(pi, PI, "dpkg --print-architecture; uname -m; getconf LONG_BIT") == "arm64\naarch64\n64"
+    assert run_on(pi, PI, "systemctl is-system-running", status=None) == "running"
+    assert run_on(pi, PI, "free --mebi | awk '/^Mem:/ {print $2}'") == "512"
+    assert {host.name: host.architecture for host in pi.hosts()}[PI] == "arm64"
+    # What the collection's units ask for.
+    run_on(pi, PI, "systemd-run --quiet --wait --pipe -p PrivateTmp=yes -p ProtectSystem=strict -p ProtectHome=yes"
+                   " -p PrivateDevices=yes -p ProtectKernelTunables=yes -p ProtectProc=invisible -p RestrictNamespaces=yes"
+                   " -p SystemCallFilter=@system-service -p MemoryDenyWriteExecute=yes -p MemoryMax=64M /bin/true")
+
+
+def test_only_an_entry_that_serves_containers_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emulation, "BINFMT", tmp_path)
+    magic = emulation.magic("arm64").hex()
+    assert emulation.handler("arm64") == ""
+    (tmp_path / "status").write_text("enabled\n")
+    entry = tmp_path / "qemu-aarch64"
+    for flags, state, found in (("OC", "enabled", ""), ("POCF", "disabled", ""), ("POCF", "enabled", "qemu-aarch64")):
+        entry.write_text(f"{state}\ninterpreter /usr/bin/qemu-aarch64-static\nflags: {flags}\noffset 0\nmagic {magic}\nmask ff\n")
+        assert emulation.handler("arm64") == found
+    assert emulation.handler("armhf") == ""
+    (tmp_path / "status").write_text("disabled\n")
+    assert emulation.handler("arm64") == ""
+
+
+def test_only_what_the_lab_registered_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emulation, "BINFMT", tmp_path)
+    monkeypatch.setattr(emulation, "RECORD", tmp_path / "record.json")
+    for name in ("qemu-arm", "edgestack-lab-arm64"):
+        (tmp_path / name).write_text("enabled\n")
+    emulation.remove()
+    assert (tmp_path / "edgestack-lab-arm64").read_text() == "enabled\n"
+    emulation.RECORD.write_text(json.dumps({"mounted": False, "names": ["edgestack-lab-arm64"]}))
+    emulation.remove()
+    assert (tmp_path / "edgestack-lab-arm64").read_text() == "-1"
+    assert (tmp_path / "qemu-arm").read_text() == "enabled\n"
+    assert not emulation.RECORD.exists()
 
 
 # -- the bundle ----------------------------------------------------------------------------------------------

@@ -114,7 +114,8 @@ def test_a_serial_line_comes_and_goes(tmp_path):
     ours, theirs = pty.openpty()
     link.symlink_to(os.ttyname(theirs))
     words = [sys.executable, str(ROLES / "telegraf" / "files" / "sensor.py"), "serial", str(link), "9600"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reader:
+    # Unbuffered: what Python had read ahead, select would not see.
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as reader:
 
         def line():
             assert select.select([reader.stdout], [], [], 15)[0], "nothing came"
