@@ -160,6 +160,9 @@ class ActionModule(ActionBase):
         if seconds <= 0 or rate <= 0:
             return [checks.Finding("iot_outage and iot_readings_per_second must be greater than 0", "Do: correct them")]
         findings = outage.broker(seconds, rate, host["memory_mb"]) if "emqx" in components else []
+        if "emqx" in components and boolean(self._value(task_vars, "emqx", "emqx_durable_sessions"), strict=False):
+            findings += outage.durable(seconds, rate, host["disk_mb"])
+            findings += checks.durable_sessions(to_text(self._value(task_vars, "emqx", "emqx_version")))
         if "influxdb" in components and boolean(self._value(task_vars, "iot", "iot_replicate"), strict=False):
             try:
                 retention = duration.seconds(to_text(self._value(task_vars, "iot", "_iot_centre_retention")), "iot_retention")

@@ -18,7 +18,10 @@ description:
     that lost its disk, and a batch that the centre refuses in part, which InfluxDB 2.9.1 repeats for ever.
   - What the other side refuses, for example a value of another type than its column, stays in the local bucket and is returned with
     the reason. It is tried again at every run.
-  - Hours with the same number of values on both sides count as the same. Both sides need InfluxQL, which every bucket has by its name.
+  - Hours with the same number of values on both sides and the same sum of them count as the same. Otherwise the times of the points are
+    compared, so that one that is lost and another that is too many do not make up for one another. Texts and truth values have no sum;
+    of them only the number is compared.
+  - What only the remote side has stays there. Both sides need InfluxQL, which every bucket has by its name.
 extends_documentation_fragment:
   - edgestack.iot.influxdb2
   - edgestack.iot.attributes
@@ -91,7 +94,8 @@ compared_hours:
   returned: success
   type: int
 missing:
-  description: The first 200 hours that differed, with measurement, device, hour, and the points that local and remote had.
+  description: The first 200 hours that differed, with measurement, device, hour, the points that local and remote had, and the points
+    that the remote one lacked, at least.
   returned: success
   type: list
   elements: dict

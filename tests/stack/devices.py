@@ -85,8 +85,13 @@ class Sent:
     times: dict[tuple[str, int], float]
 
 
-def publish(port: int, total: int, devices: int = 50, rate: float | None = None, first: int = 0, every: t.Callable[[int], None] | None = None) -> Sent:
-    """Publishes `total` numbers, spread over the devices. every is called with the number of acknowledgements, often."""
+def publish(
+    port: int, total: int, devices: int = 50, rate: float | None = None, first: int = 0, every: t.Callable[[int], None] | None = None, sent: Sent | None = None
+) -> Sent:
+    """Publishes `total` numbers, spread over the devices. every is called with the number of acknowledgements, often.
+
+    What came of it is in `sent` also when the broker ends.
+    """
     per_device = -(-total // devices)
     # Each number has its own moment, in the recent past, so that no two readings of a device are one.
     start = int(time.time() * 1000) - 3_600_000
@@ -94,18 +99,18 @@ def publish(port: int, total: int, devices: int = 50, rate: float | None = None,
         Device(f"d-{number:03}", iter(range(first, first + max(0, min(per_device, total - number * per_device)))), lambda n: start + n)
         for number in range(devices)
     ]
-    acknowledged: set[tuple[str, int]] = set()
-    times: dict[tuple[str, int], float] = {}
+    result = sent or Sent(set(), 0.0, {})
+    acknowledged, times = result.acknowledged, result.times
     selector = selectors.DefaultSelector()
     for device in fleet:
         device.connect(port)
         selector.register(device.socket, selectors.EVENT_READ, device)
     began = time.monotonic()
-    sent = 0
+    count = 0
     active = {device.name: device for device in fleet}
     try:
         while len(acknowledged) < total:
-            budget = total if rate is None else int((time.monotonic() - began) * rate) - sent
+            budget = total if rate is None else int((time.monotonic() - began) * rate) - count
             for device in list(active.values()):
                 while budget > 0 and len(device.waiting) < WINDOW and len(device.outgoing) < 65536:
                     number = next(device.numbers, None)
@@ -115,7 +120,7 @@ def publish(port: int, total: int, devices: int = 50, rate: float | None = None,
                     if rate is not None:
                         times[device.name, number] = time.time()
                     device.publish(number)
-                    sent += 1
+                    count += 1
                     budget -= 1
                     if rate is not None:
                         break
@@ -130,7 +135,8 @@ def publish(port: int, total: int, devices: int = 50, rate: float | None = None,
                 every(len(acknowledged))
             if time.monotonic() - began > 600:
                 raise TimeoutError(f"{len(acknowledged)} of {total} were acknowledged within 10 minutes")
-        return Sent(acknowledged, time.monotonic() - began, times)
+        result.seconds = time.monotonic() - began
+        return result
     finally:
         for device in fleet:
             with contextlib.suppress(OSError):

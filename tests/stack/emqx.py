@@ -26,6 +26,8 @@ from ansible_collections.edgestack.iot.plugins.module_utils._preflight import ou
 from .programs import ROOT, StackError, program
 
 ROLE = ROOT / "roles" / "emqx"
+# Of the API key "bench".
+SECRET = "bench-secret-0123456789"
 # What EMQX has when nobody says otherwise.
 DEFAULTS = {"emqx_max_inflight": 32, "emqx_max_queue": 1000, "emqx_max_mailbox": 1000, "emqx_max_heap": "32MB", "emqx_session_expiry": "2h"}
 
@@ -36,13 +38,14 @@ class Emqx:
     def __init__(self, directory: pathlib.Path, memory_mb: int = 4096, **variables: object) -> None:
         self.directory = directory
         self.port, self._api = free_port(), free_port()
+        self.api = f"http://127.0.0.1:{self._api}"
         self.process: subprocess.Popen | None = None
         for name in ("etc/certs", "data", "log", "secrets"):
             (directory / name).mkdir(parents=True, exist_ok=True)
         for name in ("templates",):
             (directory / name).symlink_to(ROLE / name)
         (directory / "secrets" / "emqx.conf").write_text('node.cookie = "cookie"\ndashboard.default_password = "public-123"\n')
-        (directory / "secrets" / "api_keys").write_text("bench:bench-secret-0123456789:administrator\n")
+        (directory / "secrets" / "api_keys").write_text(f"bench:{SECRET}:administrator\n")
         (directory / "etc" / "acl.conf").write_text("{allow, all}.\n")
         extra = (
             f'node.data_dir = "{directory}/data"\nlog.file.default.path = "{directory}/log/emqx.log"\n'
@@ -52,6 +55,7 @@ class Emqx:
             "_iot_plan": outage.plan(3600, 20, memory_mb).as_dict(),
             "__iot_host": {"memory_mb": memory_mb},
             "iot_address": "localhost",
+            "iot_install_method": "package",
             "_emqx_secrets": str(directory / "secrets"),
             "emqx_dashboard_port": self._api,
             "emqx_extra_configuration": extra,
@@ -92,14 +96,14 @@ class Emqx:
             time.sleep(0.05)
 
     def get(self, path: str) -> object:
-        credentials = base64.b64encode(b"bench:bench-secret-0123456789").decode()
+        credentials = base64.b64encode(f"bench:{SECRET}".encode()).decode()
         request = urllib.request.Request(f"http://127.0.0.1:{self._api}/api/v5{path}", headers={"Authorization": f"Basic {credentials}"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
     def client(self) -> Client:
         """The collection's own client of the API."""
-        return Client(f"http://127.0.0.1:{self._api}", Credentials("bench", "bench-secret-0123456789", None, None))
+        return Client(self.api, Credentials("bench", SECRET, None, None))
 
     def metric(self, name: str) -> int:
         nodes = self.get("/metrics")

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import subprocess
 import time
+import typing as t
 
 from free_ports import free_port
 
@@ -53,12 +55,12 @@ class Telegraf:
 class Pipeline:
     """Everything, started; defaults: with the programs' own settings instead of the roles'."""
 
-    def __init__(self, directory: pathlib.Path, *, defaults: bool = False, **telegraf: object) -> None:
+    def __init__(self, directory: pathlib.Path, *, defaults: bool = False, broker: dict | None = None, **telegraf: object) -> None:
         self.directory = directory
         for name in ("broker", "telegraf"):
             (directory / name).mkdir(parents=True)
         self.influxd = Influxd(directory / "influxdb")
-        self.broker = emqx.Emqx(directory / "broker", **(emqx.DEFAULTS if defaults else {}))
+        self.broker = emqx.Emqx(directory / "broker", **(emqx.DEFAULTS if defaults else {}), **(broker or {}))
         self.place = Place(directory / "telegraf")
         self.telegraf = Telegraf(self.place)
         self._variables = {**(TELEGRAF_DEFAULTS if defaults else {}), **telegraf}
@@ -82,23 +84,42 @@ class Pipeline:
         _outcome, made = resources.tokens(self.client, server.client, server.organization, [Token("telegraf", rights)], False)
         (self.place.credentials / "influxdb_token").write_text(made[0].value)
         (self.place.credentials / "mqtt_password").write_text("none")
+        (self.place.credentials / "emqx_monitor").write_text(emqx.SECRET)
         self.render()
         self.telegraf.start()
         self.until(lambda: self.broker.subscribed("telegraf-localhost"), 30, "Telegraf did not subscribe")
 
-    def render(self) -> None:
+    def render(self, place: Place | None = None, **more: object) -> None:
         """Telegraf's configuration, by the role's template."""
-        self.place.render(
+        (place or self.place).render(
             telegraf_influxdb_url=self.influxd.server.url,
             telegraf_mqtt=True,
             telegraf_mqtt_tls=False,
             telegraf_mqtt_address="127.0.0.1",
             telegraf_mqtt_port=self.broker.port,
             telegraf_mqtt_reconnect_interval="1s",
+            telegraf_broker_url=self.broker.api,
+            telegraf_broker_key="bench",
             telegraf_host_metrics=False,
             telegraf_health_port=free_port(),
-            **self._variables,
+            **{**self._variables, **more},
         )
+
+    @contextlib.contextmanager
+    def another(self, name: str, directory: pathlib.Path) -> t.Iterator[Telegraf]:
+        """A second Telegraf with a session of its own."""
+        directory.mkdir()
+        place = Place(directory)
+        for path in self.place.credentials.iterdir():
+            shutil.copy(path, place.credentials)
+        self.render(place, _telegraf_mqtt_name=name)
+        telegraf = Telegraf(place)
+        telegraf.start()
+        try:
+            self.until(lambda: self.broker.subscribed(name), 30, f"{name} did not subscribe")
+            yield telegraf
+        finally:
+            telegraf.kill()
 
     def profiles(self) -> dict:
         """The profiles in that configuration."""

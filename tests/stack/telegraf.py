@@ -69,6 +69,7 @@ class Place:
         """The configuration, as Ansible renders it from the role's defaults and these variables."""
         site = {
             "iot_profiles_dir": str(self.directory / "profiles"),
+            "iot_install_method": "package",
             "iot_organization": "edgestack",
             "iot_bucket": "iotdata",
             "iot_retention": "7d",
@@ -108,7 +109,7 @@ class Place:
         return (self.directory / "telegraf.conf").read_text()
 
     def check(self) -> None:
-        for name in ("influxdb_token", "mqtt_password"):
+        for name in ("influxdb_token", "mqtt_password", "emqx_monitor"):
             path = self.credentials / name
             if not path.exists():
                 path.write_text("none")

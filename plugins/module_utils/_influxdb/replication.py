@@ -209,12 +209,14 @@ def queue_of(found: dict[str, t.Any]) -> dict[str, t.Any]:
 # The other side refuses the batch, and will at every repetition. 422 is "in part": a value of another type than its column, or a time
 # before what the bucket keeps. InfluxDB 2.9.1 gives up a batch after 400 at most (and only with drop_refused), never after 422.
 _REFUSED = frozenset({400, 413, 422})
+# What a centre of 2.9.1 says (with 500) of a batch of which the gateway's full disk kept only the beginning.
+_TORN = "unable to read data"
 
 
 def blocked(found: dict[str, t.Any]) -> bool:
     """Whether a replication repeats a batch that is never taken, with everything behind it."""
     queue = queue_of(found)
-    return queue["remaining_bytes"] > 0 and queue["latest_status"] in _REFUSED
+    return queue["remaining_bytes"] > 0 and (queue["latest_status"] in _REFUSED or _TORN in queue["latest_error"])
 
 
 def renew(client: Client, organization: str, name: str, check: bool) -> Outcome:

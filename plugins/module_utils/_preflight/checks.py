@@ -411,6 +411,13 @@ def emqx(version: str, nodes: int, licensed: bool) -> list[Finding]:
     return []
 
 
+def durable_sessions(version: str) -> list[Finding]:
+    """Sessions on disk, which EMQX has since 5.7."""
+    if version_tuple(version) >= (5, 7):
+        return []
+    return [Finding(f"EMQX {version} has no durable sessions", "Do: set emqx_durable_sessions to false, or emqx_version to 5.7 or newer")]
+
+
 def variables(
     names: t.Iterable[str], known: t.Mapping[str, t.Collection[str]], foreign: t.Collection[str] = ()
 ) -> tuple[list[Finding], list[str]]:

@@ -32,6 +32,9 @@ MIN_REPLICATION_QUEUE = 67_108_860
 WEEK, DAY = 604_800, 86_400
 MAX_AGE = 5_184_000
 
+# A message of a durable session: RocksDB's log, its tables, and their copies while they are put together.
+DURABLE_BYTES = 1024
+
 # Sent to Telegraf and not acknowledged yet. Telegraf's batches have to be smaller, or a full one would never come together.
 INFLIGHT = 2000
 BATCH = 1000
@@ -46,6 +49,7 @@ class Plan:
     mailbox: int
     heap_mb: int
     session_expiry_seconds: int
+    durable_seconds: int
     inflight: int
     batch: int
     undelivered: int
@@ -85,6 +89,7 @@ def plan(outage: int, rate: float, memory_mb: int) -> Plan:
         mailbox=max(100_000, math.ceil(rate * 60)),
         heap_mb=max(128, math.ceil(queue * MESSAGE_BYTES / 1_048_576)),
         session_expiry_seconds=max(WEEK, outage + DAY),
+        durable_seconds=durable_seconds(outage),
         inflight=INFLIGHT,
         batch=BATCH,
         undelivered=undelivered,
@@ -105,6 +110,26 @@ def broker(outage: int, rate: float, memory_mb: int) -> list[Finding]:
             f" {math.ceil(wanted * MESSAGE_BYTES / 1_048_576)} MiB in EMQX; of {memory_mb} MiB a quarter may be taken",
             f"Do: set iot_outage to at most {_span(int(affordable / rate / HEADROOM))} at this rate, or iot_readings_per_second to at most"
             f" {_rate(affordable / outage / HEADROOM)} for this outage, or use a host with more memory",
+        )
+    ]
+
+
+def durable_seconds(outage: int) -> int:
+    """How long EMQX keeps the messages of durable sessions: the outage, and time to catch up."""
+    return outage + max(3600, outage // 4)
+
+
+def durable(outage: int, rate: float, disk_mb: int) -> list[Finding]:
+    """Whether the disk of a broker can keep what durable sessions need."""
+    size = math.ceil(durable_seconds(outage) * rate * HEADROOM * DURABLE_BYTES / 1_048_576)
+    if size <= disk_mb * DISK_SHARE:
+        return []
+    fits = disk_mb * DISK_SHARE * 1_048_576 / DURABLE_BYTES / HEADROOM
+    return [
+        Finding(
+            f"durable sessions for {_span(outage)} at {rate:g} messages/s are {size} MiB on disk; of {disk_mb} MiB half may be taken",
+            f"Do: set emqx_durable_sessions to false, or iot_readings_per_second to at most {_rate(fits / durable_seconds(outage))}"
+            " for this outage, or use a larger disk",
         )
     ]
 

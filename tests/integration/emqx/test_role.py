@@ -50,6 +50,7 @@ def test_nothing_is_sent_a_second_time(emqx, tmp_path):
     given = {
         "_emqx_api_url": emqx.proxy.url, "_emqx_etc": str(tmp_path), "emqx_api_key": emqx.key[0], "emqx_listen_address": "127.0.0.1",
         "emqx_port": free_port(), "emqx_local_port": free_port(), "iot_address": "127.0.0.1", "__iot_host": {},
+        "iot_install_method": "package", "_emqx_api_secret_file": str(tmp_path / "secrets" / "api_secret"),
     }  # fmt: skip
     ansible = pathlib.Path(sys.executable).with_name("ansible-playbook")
     environment = {

@@ -83,6 +83,26 @@ def test_what_is_missing_is_copied_exactly_and_once(both):
     assert not run(local, remote, bucket).differences.changed
 
 
+@pytest.mark.parametrize(("hours", "value"), [(30, "{number}.5"), (2, "{number}i")])
+def test_one_that_is_lost_and_one_too_many_do_not_make_up_for_one_another(both, hours, value):
+    local, remote, bucket = both
+    start = NOW - NOW % HOUR - hours * HOUR
+    lines = [f"m,device=d value={value.format(number=number)},raw=3i {start + number * 60}" for number in range(50)]
+    put(local, bucket, *lines)
+    extra = f"m,device=d value={value.format(number=999)},raw=3i {start + 1234}"
+    put(remote, bucket, *lines[:20], *lines[21:], extra)
+    predicted = run(local, remote, bucket, check=True, since=40 * HOUR)
+    assert predicted.values["missing_points"] == 1 and predicted.values["missing"][0]["lacking"] == 1
+    assert predicted.values["missing"][0]["local"] == predicted.values["missing"][0]["remote"] == 50
+    done = run(local, remote, bucket, since=40 * HOUR)
+    assert done.differences.diff() == predicted.differences.diff()
+    assert (done.values["copied_points"], done.values["left_points"]) == (1, 0)
+    assert len(everything(remote, bucket)) == 2 * 51
+    # What is too many there stays, and is no reason to copy again.
+    again = run(local, remote, bucket, since=40 * HOUR)
+    assert not again.differences.changed and again.values["missing_points"] == 0
+
+
 def test_names_and_values_that_need_care(both):
     local, remote, bucket = both
     moment = NOW - 2 * HOUR

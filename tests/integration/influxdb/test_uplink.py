@@ -36,6 +36,8 @@ def render(directory: pathlib.Path, name: str, site: dict) -> dict:
     for link in ("templates", "files"):
         if (ROLE / link).exists() and not (directory / link).exists():
             (directory / link).symlink_to(ROLE / link)
+    (directory / "pki").mkdir(exist_ok=True)
+    (directory / "pki" / "bundle.pem").write_text("the authority's certificate")
     play = {
         "hosts": name,
         "gather_facts": False,

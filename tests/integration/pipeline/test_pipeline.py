@@ -104,27 +104,42 @@ def test_the_database_is_away_while_readings_come(pipeline):
     check(pipeline, sent)
 
 
-RUBBISH = [b"", b"not json", b'{"value": "text", "time": 1}', b"\x00\x01\x02", b"[" * 20000, b'{"value": ' + b"9" * 5000 + b"}", b"x" * 1000000]
+# What is no reading, by the reason for which it is kept.
+RUBBISH = {
+    "empty": [b"", b"   ", b'{"other": 1}', b'{"a":' * 5000 + b"1" + b"}" * 5000, b'{"value": null, "time": 1}'],
+    "json": [b"not json", b"null", b"[]", b"[" * 20000, b"\x00\x01\x02", b"a\x00b", b'\xff\xfe{"value": 1}', b'{"value": 1', b'{"value": NaN}', b"7"],
+    "type": [b'{"value": "text", "time": 1}', b'{"value": {"deep": [1]}}', b'{"value": [1]}', b'{"value": ' + b"9" * 5000 + b"}", b'{"value": true}'],
+    "time": [b'{"value": 1}', b'{"value": 1, "time": "yesterday"}'],
+    "old": [b'{"value": 1, "time": 1}'],
+    "future": [b'{"value": 1, "time": 99999999999999}'],
+    "size": [b"x" * 1000000, b'{"value": 1, "more": "' + b"\xc3" * 70000 + b'"}'],
+}
 
 
 def test_rubbish_is_kept_counted_and_stops_nothing(pipeline):
     device = devices.Device("rubbish", iter(()), lambda number: number)
     device.connect(pipeline.broker.port)
     device.socket.setblocking(True)
-    for payload in RUBBISH:
+    everything = [(reason, payload) for reason, payloads in RUBBISH.items() for payload in payloads]
+    for _reason, payload in everything:
         body = devices._text("sensor/generic/rubbish") + b"\x00\x01" + payload
         device.socket.sendall(devices._packet(0x32, body))
         # One at a time, as the acknowledgements come.
         assert device.socket.recv(4)[:1] == b"\x40"
     sent = devices.publish(pipeline.broker.port, 1000, devices=10)
     check(pipeline, sent)
-    pipeline.until(lambda: len(unparsed(pipeline)) >= len(RUBBISH), 30, "not everything was kept")
+    pipeline.until(lambda: len(unparsed(pipeline)) >= len(everything), 30, "not everything was kept")
     kept = unparsed(pipeline)
-    assert len(kept) == len(RUBBISH) and {row["device"] for row in kept} == {"rubbish"}
-    assert {row["reason"] for row in kept} == {"empty", "json", "type", "size"}
-    assert "not json" in [row.get("payload") for row in kept]
+    assert len(kept) == len(everything) and {row["device"] for row in kept} == {"rubbish"}
+
+    def shown(payload: bytes) -> str:
+        """As it is kept: without spaces and zero bytes around it; InfluxDB's JSON has no bytes that are not UTF-8."""
+        return payload.strip(b"\x00").strip().decode("utf-8", "replace")
+
+    found = sorted((row["reason"], row.get("payload") or "") for row in kept)
+    assert found == sorted((reason, shown(payload)) for reason, payload in everything)
     counted = pipeline.client.influxql("SELECT count(size) FROM unparsed", "iot_unparsed")[0]["count"]
-    assert counted == len(RUBBISH)
+    assert counted == len(everything)
     device.socket.close()
 
 
@@ -196,3 +211,128 @@ def test_a_profile_that_is_added_later_is_received(pipeline):
     device.socket.close()
     pipeline.until(lambda: pipeline.client.influxql("SELECT value FROM later", "iotdata"), 30, "the new profile's reading did not come")
     assert pipeline.client.influxql("SELECT value FROM later", "iotdata")[0]["value"] == 42
+
+
+def test_what_waits_and_what_was_dropped_is_in_the_database(tmp_path):
+    """The raw material of alerts: the queue of Telegraf's session, the broker's drops and Telegraf's own counters."""
+    short = {"emqx_max_queue": 1000, "emqx_max_inflight": 100}
+    with Pipeline(tmp_path / "stack", broker=short, telegraf_interval="1s", telegraf_max_undelivered_messages=100) as pipeline:
+        # What is measured while the database is away is written when it is back.
+        pipeline.influxd.kill()
+        sent = devices.publish(pipeline.broker.port, 5000)
+        assert len(sent.acknowledged) == 5000
+        time.sleep(4)
+        pipeline.influxd.start()
+
+        def figures(measurement: str) -> dict:
+            rows = pipeline.client.influxql(f"SELECT last(*) FROM {measurement}", "iotdata")  # noqa: S608
+            return {name.removeprefix("last_"): value for row in rows for name, value in row.items()}
+
+        dropped = "delivery.dropped.queue_full"
+        pipeline.until(lambda: figures("emqx").get(dropped) == pipeline.broker.metric(dropped) > 0, 60, "the drops are not there")
+        # Each figure has its own request, and its own write.
+        longest = "SELECT max(mqueue_len) FROM emqx_session WHERE clientid = 'telegraf-localhost'"
+        pipeline.until(lambda: 0 < (pipeline.client.influxql(longest, "iotdata") or [{"max": 0}])[0]["max"] <= 1000, 60, "no queue is there")
+        session = figures("emqx_session")
+        assert session["send_msg.dropped.queue_full"] > 0 and session["mqueue_max"] == 1000 and session["connected"] is True
+        assert {"mailbox_len", "inflight_cnt"} <= session.keys()
+        pipeline.until(lambda: figures("emqx_stats").get("sessions.count") == 1, 60, "no sessions are counted")
+        assert figures("emqx")["messages.received"] == 5000
+        assert "metrics_dropped" in figures("internal_write") and "metrics_gathered" in figures("internal_gather")
+        series = pipeline.client.influxql("SHOW TAG KEYS FROM emqx", "iotdata")
+        assert {row["tagKey"] for row in series} == {"host", "node"}
+
+
+def test_durable_sessions_survive_the_brokers_end(tmp_path):
+    """What waits for a Telegraf that is away is on disk: the broker is killed twice, and nothing that it had acknowledged is lost."""
+    with Pipeline(tmp_path / "stack", broker={"emqx_durable_sessions": True}) as pipeline:
+        assert pipeline.broker.get("/clients/telegraf-localhost")["durable"]
+        pipeline.telegraf.kill()
+        sent = devices.publish(pipeline.broker.port, 3000, devices=10)
+        pipeline.broker.kill()
+        pipeline.broker.start()
+        session = pipeline.broker.get("/clients/telegraf-localhost")
+        assert not session["connected"] and session["mqueue_len"] >= 3000
+        again = devices.publish(pipeline.broker.port, 1000, devices=10, first=3000)
+        pipeline.broker.kill()
+        pipeline.broker.start()
+        pipeline.telegraf.start()
+        check(pipeline, sent, again)
+        pipeline.until(lambda: pipeline.broker.get("/clients/telegraf-localhost")["mqueue_len"] == 0, 30, "messages stay")
+        # What arrived is not there a third time.
+        pipeline.telegraf.kill()
+        pipeline.broker.kill()
+        pipeline.broker.start()
+        assert pipeline.broker.get("/clients/telegraf-localhost")["mqueue_len"] == 0
+
+
+def test_without_durable_sessions_the_brokers_end_loses_what_waited(tmp_path):
+    """The other side of it, and of the measured window: a collector that is away, and a broker that ends."""
+    with Pipeline(tmp_path / "stack") as pipeline:
+        pipeline.telegraf.kill()
+        sent = devices.publish(pipeline.broker.port, 1000, devices=10)
+        assert len(sent.acknowledged) == 1000
+        pipeline.broker.kill()
+        pipeline.broker.start()
+        pipeline.telegraf.start()
+        pipeline.until(lambda: pipeline.broker.subscribed("telegraf-localhost"), 60, "Telegraf did not come back")
+        again = devices.publish(pipeline.broker.port, 500, devices=10, first=1000)
+        assert set(pipeline.settle(1500, 20)) == again.acknowledged
+
+
+@pytest.mark.parametrize(
+    ("who", "durable", "milliseconds"), [("broker", False, 500), ("power", False, 2500), ("power", True, 0)], ids=["broker", "power cut", "durable sessions"]
+)
+def test_what_a_crash_loses_while_readings_come(tmp_path, who, durable, milliseconds):
+    """The window: what was acknowledged and had not reached InfluxDB when the broker, or all of the host, was killed.
+
+    docs/pipeline.md has the figures; `pytest -s` prints them.
+    """
+    with Pipeline(tmp_path / "stack", broker={"emqx_durable_sessions": durable}) as pipeline:
+        parts = [pipeline.broker] if who == "broker" else [pipeline.broker, pipeline.telegraf, pipeline.influxd]
+        killed = []
+
+        def every(count: int) -> None:
+            if count >= 5000 and not killed:
+                killed.append(time.time())
+                for part in parts:
+                    part.kill()
+
+        sent = devices.Sent(set(), 0.0, {})
+        with pytest.raises(OSError):
+            devices.publish(pipeline.broker.port, 20000, devices=10, rate=1000, every=every, sent=sent)
+        for part in reversed(parts):
+            part.start()
+        lost = sent.acknowledged - set(pipeline.settle(len(sent.acknowledged), 20))
+        window = max((killed[0] - sent.times[one] for one in lost), default=0.0) * 1000
+        print(f"{len(lost)} of {len(sent.acknowledged)} readings lost at 1000/s, the oldest {window:.0f} ms before the end")
+        assert window <= milliseconds and (len(lost) == 0 or not durable)
+
+
+def test_two_collectors_share_and_one_that_is_killed_loses_nothing(tmp_path):
+    with Pipeline(tmp_path / "stack", telegraf_share_group="collectors") as pipeline, pipeline.another("telegraf-two", tmp_path / "two") as two:
+        topics = {row["topic"] for row in pipeline.broker.get("/clients/telegraf-two/subscriptions")}
+        assert topics and all(topic.startswith("$share/collectors/") for topic in topics)
+        sent = devices.publish(pipeline.broker.port, 4000, devices=10)
+        check(pipeline, sent)
+        shares = [pipeline.broker.get(f"/clients/{name}")["send_msg"] for name in ("telegraf-localhost", "telegraf-two")]
+        # Each message to one of them, and about as many to each.
+        assert sum(shares) == 4000 and min(shares) > 1500
+        stopped = at(0.02, two.kill)
+        more = devices.publish(pipeline.broker.port, 4000, devices=10, first=4000, every=stopped)
+        stopped.started[0].join()
+        # Its part waits in its session, as EMQX's round robin does not ask who is there; it is not lost.
+        waiting = pipeline.broker.get("/clients/telegraf-two")
+        assert not waiting["connected"] and waiting["mqueue_len"] + waiting["inflight_cnt"] > 0
+        two.start()
+        check(pipeline, sent, more)
+
+
+def test_what_an_expired_member_leaves_goes_to_the_others(tmp_path):
+    """EMQX's redispatch: at the end of its session, and not before."""
+    options = {"telegraf_share_group": "collectors", "broker": {"emqx_session_expiry": "5s"}}
+    with Pipeline(tmp_path / "stack", **options) as pipeline, pipeline.another("telegraf-two", tmp_path / "two") as two:
+        two.kill()
+        sent = devices.publish(pipeline.broker.port, 1000, devices=10)
+        assert pipeline.broker.get("/clients/telegraf-two")["mqueue_len"] > 300
+        check(pipeline, sent)

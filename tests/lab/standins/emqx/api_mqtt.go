@@ -64,7 +64,7 @@ func (n *Node) clientView(s *Session) Map {
 		"connected": s.conn != nil, "ip_address": c.PeerHost, "port": c.PeerPort, "peerport": c.PeerPort,
 		"proto_name": c.ProtoName, "proto_ver": c.ProtoVer, "clean_start": c.Clean, "keepalive": c.Keepalive,
 		"expiry_interval": seconds, "created_at": stamp(s.CreatedAt), "connected_at": stamp(s.ConnectedAt),
-		"is_bridge": false, "is_persistent": false, "is_expired": false, "durable": false, "enable_authn": true,
+		"is_bridge": false, "is_persistent": false, "is_expired": false, "durable": s.durable(), "enable_authn": true,
 		"mountpoint": nil, "subscriptions_cnt": len(s.subs), "subscriptions_max": "infinity",
 		"inflight_cnt": len(s.window), "inflight_max": s.limits.Inflight,
 		"mqueue_len": s.mqueue.n, "mqueue_max": queueMax, "mqueue_dropped": k.MqueueDropped,
@@ -174,7 +174,9 @@ func (n *Node) subView(s *Session, sub Sub) Map {
 	m := Map{"clientid": s.ClientID, "node": n.cfg.NodeName(), "topic": sub.Filter, "qos": sub.Qos,
 		"nl": bit(sub.NL), "rap": bit(sub.RAP), "rh": sub.RH}
 	if n.ver.SubsDurable {
-		m["durable"] = false
+		s.mu.Lock()
+		m["durable"] = s.durable()
+		s.mu.Unlock()
 	}
 	return m
 }

@@ -23,7 +23,8 @@ type Broker struct {
 	routes   Routes
 	retained map[string]*Message
 
-	msgSeq atomic.Uint64
+	msgSeq  atomic.Uint64
+	journal *Journal
 }
 
 func NewBroker(cfg *Config, m *Metrics, store *Store) *Broker {
@@ -105,6 +106,9 @@ func (b *Broker) open(c *Conn, clean bool, expiry time.Duration) (s *Session, pr
 	s.ConnectedAt = time.Now()
 	s.out.Reset()
 	c.session = s
+	if s.durable() {
+		b.journal.write(event{Kind: "open", Session: id, Expiry: expiry, Client: c.client})
+	}
 	s.mu.Unlock()
 	if prev != nil {
 		b.m.Add("session.takenover", 1)
@@ -142,6 +146,9 @@ func (b *Broker) lost(c *Conn, sendWill bool) {
 		return // taken over or terminated
 	}
 	s.detach()
+	if s.durable() {
+		b.journal.write(event{Kind: "away", Session: s.ClientID})
+	}
 	will, delay := s.will, s.willDelay
 	s.will = nil
 	expiry := s.expiry
@@ -178,7 +185,39 @@ func (b *Broker) expire(s *Session) {
 	offline := s.conn == nil
 	s.mu.Unlock()
 	if offline {
+		left := s.unacknowledged()
 		b.terminate(s, nil)
+		b.redispatch(left)
+	}
+}
+
+// unacknowledged is what a session got by shared subscriptions and has not confirmed, oldest first.
+func (s *Session) unacknowledged() []delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var left []delivery
+	add := func(d delivery) {
+		if d.group != "" && d.qos > 0 {
+			left = append(left, d)
+		}
+	}
+	for f := s.oldest; f != nil; f = f.next {
+		add(f.delivery)
+	}
+	for i := 0; i < s.mqueue.n; i++ {
+		add(s.mqueue.items[(s.mqueue.head+i)%len(s.mqueue.items)])
+	}
+	for _, d := range s.mailbox {
+		add(d)
+	}
+	return left
+}
+
+// redispatch gives to others of the group what a session that has expired leaves. EMQX does not when the session was kicked, taken
+// over or killed.
+func (b *Broker) redispatch(left []delivery) {
+	for _, d := range left {
+		b.publishShared(d.msg, d.filter, d.group)
 	}
 }
 
@@ -206,6 +245,9 @@ func (b *Broker) terminate(s *Session, cause *ending) {
 func (b *Broker) close(s *Session, cause *ending) {
 	s.mu.Lock()
 	conn, will, client := s.conn, s.will, s.client
+	if s.durable() && cause != shuttingDown {
+		b.journal.write(event{Kind: "end", Session: s.ClientID})
+	}
 	s.dead = true
 	s.will = nil
 	if s.willT != nil {
@@ -254,7 +296,7 @@ func (b *Broker) Publish(msg *Message) int {
 		}
 	}
 	if shared {
-		n += b.publishShared(msg)
+		n += b.publishShared(msg, "", "")
 	}
 	if n == 0 {
 		b.m.Add("messages.dropped", 1)
@@ -265,9 +307,9 @@ func (b *Broker) Publish(msg *Message) int {
 	return n
 }
 
-// publishShared gives the message to one member of every group, in turn; members that are connected
-// go first.
-func (b *Broker) publishShared(msg *Message) int {
+// publishShared gives the message to one member of every group (or of the one that is named), in turn: also to one that is away and
+// has a session, as EMQX does with its default, round_robin.
+func (b *Broker) publishShared(msg *Message, filter, group string) int {
 	type pick struct {
 		members       []*Session
 		filter, group string
@@ -277,6 +319,9 @@ func (b *Broker) publishShared(msg *Message) int {
 	b.mu.Lock()
 	for _, r := range b.routes.Match(msg.Topic, buf[:0]) {
 		for name, g := range r.entry.shares {
+			if group != "" && (name != group || r.filter != filter) {
+				continue
+			}
 			order := make([]*Session, 0, len(g.members))
 			for i := range g.members {
 				order = append(order, g.members[(g.next+i)%len(g.members)])
@@ -288,7 +333,6 @@ func (b *Broker) publishShared(msg *Message) int {
 	b.mu.Unlock()
 	n := 0
 	for _, p := range picks {
-		sort.SliceStable(p.members, func(i, j int) bool { return p.members[i].connected() && !p.members[j].connected() })
 		for _, s := range p.members {
 			if s.deliver(msg, p.filter, p.group) {
 				n++
@@ -297,12 +341,6 @@ func (b *Broker) publishShared(msg *Message) int {
 		}
 	}
 	return n
-}
-
-func (s *Session) connected() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.conn != nil
 }
 
 // Subscribe adds or changes a subscription and sends the retained messages it asks for.
@@ -319,6 +357,9 @@ func (b *Broker) Subscribe(s *Session, sub *Sub) {
 		}
 	}
 	s.byFilter[sub.real] = append(list, sub)
+	if s.durable() {
+		b.journal.write(event{Kind: "sub", Session: s.ClientID, Sub: sub})
+	}
 	s.mu.Unlock()
 	b.routes.Add(s, sub)
 	b.mu.Unlock()
@@ -343,6 +384,9 @@ func (b *Broker) Unsubscribe(s *Session, filter string) bool {
 		return false
 	}
 	delete(s.subs, filter)
+	if s.durable() {
+		b.journal.write(event{Kind: "unsub", Session: s.ClientID, Filter: filter})
+	}
 	var list []*Sub
 	for _, e := range s.byFilter[sub.real] {
 		if e != sub {

@@ -52,6 +52,8 @@ var (
 	takenOver = &ending{0x8E, "takenover"}
 	kicked    = &ending{0x98, "kicked"}
 	killed    = &ending{0x00, "killed"} // the process is gone: nothing is said
+
+	shuttingDown = &ending{0x8B, "server_shutting_down"}
 )
 
 // Conn is one connection.

@@ -127,7 +127,7 @@ func run(ver *Version) error {
 		n.listeners.Stop(id, false)
 	}
 	for _, s := range n.broker.Sessions() { // in-memory sessions end with the node
-		n.broker.close(s, &ending{0x8B, "server_shutting_down"})
+		n.broker.close(s, shuttingDown)
 	}
 	_ = os.Remove(cfg.ctlSocket())
 	announce("msg: stopped (%s)", standIn)
@@ -147,6 +147,9 @@ func NewNode(cfg *Config) (*Node, error) {
 	}
 	n.broker = NewBroker(cfg, m, store)
 	n.broker.auth = n.auth
+	if err := n.broker.openJournal(filepath.Join(cfg.dataDir, "ds")); err != nil {
+		return nil, fmt.Errorf("durable_sessions: %w", err)
+	}
 	n.listeners = NewListeners(n.broker, cfg)
 	if cfg.ver.RetainSysTopics {
 		n.broker.retainSys()

@@ -34,6 +34,9 @@ type delivery struct {
 	qos    byte
 	retain bool
 	subID  int
+	// the subscription by which it came
+	filter, group string
+	key           uint64 // in the journal, 0: not there
 }
 
 type inflight struct {
@@ -163,7 +166,8 @@ func (s *Session) deliver(msg *Message, filter, group string) bool {
 		s.b.m.Add("delivery.dropped.no_local", 1)
 		return false
 	}
-	d := delivery{msg: msg, qos: min(msg.Qos, sub.Qos), retain: msg.Retain && sub.RAP, subID: sub.ID}
+	d := delivery{msg: msg, qos: min(msg.Qos, sub.Qos), retain: msg.Retain && sub.RAP, subID: sub.ID, filter: filter, group: group}
+	s.keep(&d)
 	s.accept(d)
 	return true
 }
@@ -201,7 +205,8 @@ func (s *Session) enqueue(d delivery) {
 		s.b.m.Add("delivery.dropped.qos0_msg", 1)
 		return
 	}
-	if s.limits.Queue > 0 && s.mqueue.n >= s.limits.Queue {
+	// a durable session's messages wait on disk, without this limit
+	if s.limits.Queue > 0 && s.mqueue.n >= s.limits.Queue && !s.durable() {
 		s.mqueue.pop()
 		s.n.Dropped++
 		s.n.DroppedFull++
@@ -210,7 +215,7 @@ func (s *Session) enqueue(d delivery) {
 		s.b.m.Add("delivery.dropped.queue_full", 1)
 	}
 	s.mqueue.push(d)
-	if s.limits.Heap > 0 && s.mqueue.heap > s.limits.Heap {
+	if s.limits.Heap > 0 && s.mqueue.heap > s.limits.Heap && !s.durable() {
 		s.overrun("heap_too_large", s.mqueue.heap, s.limits.Heap)
 	}
 }
@@ -233,6 +238,7 @@ func (s *Session) drain() {
 	for _, d := range batch {
 		switch {
 		case s.expired(d.msg):
+			s.forget(d)
 		case d.qos == 0:
 			s.send(d, 0, false)
 		case len(s.window) < s.winSize && s.mqueue.n == 0:
@@ -253,6 +259,7 @@ func (s *Session) refill() {
 		}
 		d := s.mqueue.pop()
 		if s.expired(d.msg) {
+			s.forget(d)
 			continue
 		}
 		if d.qos == 0 {
@@ -285,6 +292,7 @@ func (s *Session) launch(d delivery) {
 }
 
 func (s *Session) land(f *inflight) {
+	s.forget(f.delivery)
 	delete(s.window, f.id)
 	if f.prev != nil {
 		f.prev.next = f.next

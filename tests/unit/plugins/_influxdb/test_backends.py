@@ -119,7 +119,7 @@ def test_a_field_of_two_types_is_taken_as_it_looks():
 
 def test_an_answer_that_is_cut_off_is_a_failure():
     with pytest.raises(Fault, match="cut off"):
-        reconcile.count(client(**{"GET /query": {"results": [{"partial": True}]}}), "b", reconcile.Span(0, 3600))
+        reconcile.contents(client(**{"GET /query": {"results": [{"partial": True}]}}), "b", reconcile.Span(0, 3600))
 
 
 # -- replication ---------------------------------------------------------------------------------------------------
@@ -139,6 +139,13 @@ def queues(**changes):
 )
 def test_which_queue_is_blocked(status, remaining, stuck):
     assert replication.blocked({**QUEUE, "latestResponseCode": status, "remainingBytesToBeSynced": remaining}) is stuck
+
+
+def test_a_torn_batch_blocks():
+    """Seen in the lab: the disk was full while InfluxDB wrote it to its queue."""
+    error = "invalid response code 500, must be 204: 500 Internal Server Error: unable to read data: unexpected EOF"
+    torn = {**QUEUE, "latestResponseCode": 500, "latestErrorMessage": error}
+    assert replication.blocked({**torn, "remainingBytesToBeSynced": 10}) and not replication.blocked({**torn, "remainingBytesToBeSynced": 0})
 
 
 def test_a_blocked_queue_is_made_anew_as_it_was():
@@ -385,7 +392,7 @@ def test_what_is_missing_is_compared_and_copied():
     def local(_body, query):
         if query["q"].startswith("SHOW"):
             return {"results": [{"series": [{"name": "m", "columns": ["fieldKey", "fieldType"], "values": [["value", "integer"]]}]}]}
-        if "count" in query["q"]:
+        if "count" in query["q"] or "sum" in query["q"]:
             return counted(2)
         points = [[HOUR * 10**9 + 1, 1], [HOUR * 10**9 + 2, None], [HOUR * 10**9 + 3, 2]]
         other = {"name": "m", "tags": {"device": "d", "more": "x"}, "columns": ["time", "value"], "values": [[1, 9]]}
@@ -401,7 +408,7 @@ def test_what_is_missing_is_compared_and_copied():
 
     predicted = run(True)
     assert predicted.values["missing_points"] == 2 and predicted.values["copied_points"] == 0 and predicted.differences.changed
-    assert predicted.values["missing"] == [{"measurement": "m", "device": "d", "hour": "2027-01-15T08:00:00Z", "local": 2, "remote": 0}]
+    assert predicted.values["missing"] == [{"measurement": "m", "device": "d", "hour": "2027-01-15T08:00:00Z", "local": 2, "remote": 0, "lacking": 2}]
     done = run(False)
     assert done.differences.diff() == predicted.differences.diff() and done.values["copied_points"] == 2 and done.values["left_points"] == 0
     ((body, _query),) = there.transport.of("POST", "/api/v2/write")
@@ -420,7 +427,7 @@ def test_a_copy_that_is_refused_is_told():
     def local(_body, query):
         if query["q"].startswith("SHOW"):
             return {"results": [{"series": [{"name": "m", "columns": ["fieldKey", "fieldType"], "values": [["value", "float"]]}]}]}
-        if "count" in query["q"]:
+        if "count" in query["q"] or "sum" in query["q"]:
             return counted(1)
         return {"results": [{"series": [{"name": "m", "tags": {"device": "d"}, "columns": ["time", "value"], "values": [[HOUR * 10**9, 1]]}]}]}
 

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.edgestack.iot.plugins.filter.outage_plan import FilterModule
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import duration
-from ansible_collections.edgestack.iot.plugins.module_utils._preflight import outage
+from ansible_collections.edgestack.iot.plugins.module_utils._preflight import checks, outage
 
 HOUR, DAY = 3600, 86400
 
@@ -71,3 +71,13 @@ def test_the_filter():
     for wrong in (("soon", 1, 1), ("1h", "many", 1), ("1h", 0, 1), ("0", 1, 1), ("1h", 1, None)):
         with pytest.raises(AnsibleFilterError):
             plan(*wrong)
+
+
+def test_durable_sessions_need_a_disk_and_a_version():
+    assert outage.durable(3600, 20, 10_000) == []
+    (finding,) = outage.durable(30 * 86400, 100, 10_000)
+    rate = float(str(finding).split("iot_readings_per_second to at most ")[1].split()[0])
+    assert outage.durable(30 * 86400, rate, 10_000) == [] and outage.durable(30 * 86400, rate + 0.01, 10_000) != []
+    # An hour at least to catch up.
+    assert outage.durable_seconds(60) == 3660 and outage.durable_seconds(8 * 3600) == 10 * 3600
+    assert checks.durable_sessions("5.7.0") == [] and "5.6.1 has no durable sessions" in str(checks.durable_sessions("5.6.1")[0])
