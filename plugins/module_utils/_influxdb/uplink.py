@@ -43,6 +43,8 @@ class Settings:
     every: str = "1h"
     since: str = "7d"
     settle: str = "5m"
+    # While nothing waits, the figures are stored this often: each write costs an SD card some 20 KB, and as much in the queue.
+    quiet: str = "10m"
 
     @classmethod
     def read(cls, path: str) -> Settings:
@@ -55,9 +57,11 @@ class Settings:
 
 @dataclasses.dataclass
 class State:
-    """What one run leaves for the next: when was compared last, and since when each queue has not been empty."""
+    """What one run leaves for the next: when was compared last, when the figures were stored last, and since when each queue has not
+    been empty."""
 
     reconciled: float = 0.0
+    stored: float = 0.0
     waiting: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -65,7 +69,8 @@ class State:
         try:
             with open(path, encoding="utf-8") as file:
                 data = json.load(file)
-            return cls(float(data["reconciled"]), {str(name): float(since) for name, since in data["waiting"].items()})
+            waiting = {str(name): float(since) for name, since in data["waiting"].items()}
+            return cls(float(data["reconciled"]), float(data["stored"]), waiting)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             # None yet, or one that a power cut left broken: it is compared once more.
             return cls()
@@ -81,7 +86,11 @@ def connect(url: str, token_file: str, ca_file: str) -> Client:
 
 
 def look(local: Client, settings: Settings, state: State, now: float) -> list[str]:
-    """Writes how the queues stand; the names of those that are blocked."""
+    """Writes how the queues stand; the names of those that are blocked.
+
+    What waits, or waited at the last look, is written each time, which also wakes a queue; figures of empty queues every now and then.
+    """
+    waited = bool(state.waiting)
     org_id = local.organization_id(settings.organization)
     found = {one["name"]: one for one in local.replications(org_id)}
     missing = sorted({one["name"] for one in settings.replications} - set(found))
@@ -113,7 +122,10 @@ def look(local: Client, settings: Settings, state: State, now: float) -> list[st
                 error=queue["latest_error"] if queue["remaining_bytes"] else "",
             )
         )
-    _store(local, org_id, settings, lines)
+    # A clock that was set back makes it due as well.
+    if waited or state.waiting or blocked or not 0 <= now - state.stored < duration.seconds(settings.quiet, "quiet"):
+        _store(local, org_id, settings, lines)
+        state.stored = now
     return blocked
 
 
@@ -144,6 +156,7 @@ def heal(local: Client, remote: Client, settings: Settings, now: float) -> list[
 def run(settings: Settings, now: float) -> dict[str, t.Any]:
     """One look; what is to be logged."""
     state = State.read(settings.state_file)
+    before = dataclasses.asdict(state)
     local = connect(settings.url, settings.token_file, settings.ca_file)
     remote = connect(settings.remote_url, settings.remote_token_file, settings.ca_file)
     try:
@@ -160,7 +173,8 @@ def run(settings: Settings, now: float) -> dict[str, t.Any]:
                     raise
                 # The uplink is away: that is what the queues are for.
                 report["away"] = str(fault)
-        state.write(settings.state_file)
+        if dataclasses.asdict(state) != before:
+            state.write(settings.state_file)
         return report
     finally:
         local.close()

@@ -328,6 +328,30 @@ def test_a_look_stores_how_the_queue_stands_and_compares_when_it_is_due(tmp_path
     assert uplink.run(wanted, 1_000_025.0)["waiting"] == []
 
 
+def test_empty_queues_are_written_now_and_then_and_the_card_is_spared(tmp_path, sides):
+    wanted = settings(tmp_path, reconcile=False)
+    written = lambda: len(sides["local"].of("POST", "/api/v2/write"))  # noqa: E731
+    sides["local"].answers |= queues(remainingBytesToBeSynced=0)
+    uplink.run(wanted, 1_001_000.0)
+    assert written() == 1
+    file = (tmp_path / "state.json").stat()
+    uplink.run(wanted, 1_001_060.0)
+    assert written() == 1 and (tmp_path / "state.json").stat().st_ino == file.st_ino
+    # Something waits: each look; and once more when it is empty again.
+    sides["local"].answers |= queues(remainingBytesToBeSynced=82)
+    uplink.run(wanted, 1_001_120.0)
+    uplink.run(wanted, 1_001_180.0)
+    sides["local"].answers |= queues(remainingBytesToBeSynced=0)
+    uplink.run(wanted, 1_001_240.0)
+    uplink.run(wanted, 1_001_300.0)
+    assert written() == 4
+    uplink.run(wanted, 1_001_840.0)
+    assert written() == 5
+    # A clock that was set back.
+    uplink.run(wanted, 1_000_000.0)
+    assert written() == 6
+
+
 def test_an_uplink_that_is_away_is_no_failure_and_anything_else_is(tmp_path, sides):
     wanted = settings(tmp_path)
     sides["centre"].answers["GET /api/v2/buckets"] = Fault("connection", "GET", "http://centre:8086/api/v2/buckets", "nobody there")
@@ -350,7 +374,7 @@ def test_a_replication_that_is_not_there_is_told(tmp_path, sides):
 def test_a_broken_state_begins_anew(tmp_path, text):
     (tmp_path / "state").write_text(text)
     assert uplink.State.read(str(tmp_path / "state")) == uplink.State()
-    state = uplink.State(5.0, {"a": 1.0})
+    state = uplink.State(5.0, 6.0, {"a": 1.0})
     state.write(str(tmp_path / "state"))
     assert uplink.State.read(str(tmp_path / "state")) == state
 
