@@ -22,9 +22,12 @@ except ImportError:
         return value
 
 
+from ansible_collections.edgestack.iot.plugins.module_utils._devices import sensors
+from ansible_collections.edgestack.iot.plugins.module_utils._devices.source import DevicesError
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import duration
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb.client import Refused
 from ansible_collections.edgestack.iot.plugins.module_utils._preflight import checks, outage
+from ansible_collections.edgestack.iot.plugins.plugin_utils import _devices
 
 _ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
 
@@ -93,6 +96,9 @@ class ActionModule(ActionBase):
         findings += checks.resources(host["memory_mb"], host["free_disk_mb"], components, missing)
         findings += checks.clock(host["time"], time.time())
         findings += checks.groups(members)
+        if task_vars["inventory_hostname"] in members.get("gateways", []):
+            findings += checks.small_gateway(host["memory_mb"], host["architecture"], components)
+            findings += checks.loss_window(self._value(task_vars, "gateway", "gateway_loss_window"))
         private = {name: self._value(task_vars, "iot", name) for name in ("iot_secrets_dir", "iot_pki_dir", "iot_devices_dir")}
         findings += checks.inventory(
             [to_text(source) for source in task_vars.get("ansible_inventory_sources") or []],
@@ -104,6 +110,8 @@ class ActionModule(ActionBase):
         if "container" in methods.values():
             findings += checks.engine(host["engine"], host["packages"], host["codename"], subnet)
         findings += checks.ports(self._ports(task_vars, components), checks.elsewhere(host["listeners"], subnet), host["projects"])
+        if "telegraf" in components:
+            findings += self._sensors(task_vars)
         if "emqx" in components:
             findings += checks.broker(
                 task_vars["inventory_hostname"],
@@ -124,6 +132,17 @@ class ActionModule(ActionBase):
             )
             findings += checks.sites(task_vars["inventory_hostname"], self._sites(task_vars, members["emqx"]))
         return findings + self._outage(task_vars, components, host)
+
+    def _sensors(self, task_vars):
+        """Whether the sensors of this host can be read as their profiles say."""
+        wanted = self._value(task_vars, "telegraf", "telegraf_sensors")
+        if not wanted:
+            return []
+        try:
+            sensors.inputs(wanted, _devices.read_profiles(self._loader, to_text(self._value(task_vars, "iot", "iot_profiles_dir")), kind="sensor"))
+        except DevicesError as error:
+            return [checks.Finding(str(error), "Do: correct telegraf_sensors, or the profiles in iot_profiles_dir")]
+        return []
 
     def _sites(self, task_vars, brokers):
         """The site of each broker, from the inventory."""

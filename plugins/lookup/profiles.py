@@ -18,6 +18,11 @@ options:
     type: list
     elements: path
     required: true
+  kind:
+    description: Profiles of devices that publish, of sensors that are attached to a host, or both.
+    type: str
+    choices: [device, sensor, all]
+    default: device
 """
 
 EXAMPLES = r"""
@@ -46,6 +51,6 @@ class LookupModule(LookupBase):
     def run(self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[t.Any]:
         self.set_options(var_options=variables, direct=kwargs)
         try:
-            return [_devices.read_profiles(self._loader, *(str(term) for term in terms))]
+            return [_devices.read_profiles(self._loader, *(str(term) for term in terms), kind=self.get_option("kind"))]
         except DevicesError as error:
             raise AnsibleLookupError(str(error)) from None

@@ -34,9 +34,9 @@ def collection_profiles() -> str:
     return os.path.join(root, "roles", "devices", "files", "profiles")
 
 
-def read_profiles(loader: t.Any, *directories: str | None) -> dict[str, profiles.Profile]:
+def read_profiles(loader: t.Any, *directories: str | None, kind: str = "device") -> dict[str, profiles.Profile]:
     """The collection's profiles and those of the directories, which replace them by name."""
-    return profiles.read(collection_profiles(), *(_controller.directory_of(loader, path) for path in directories if path))
+    return profiles.read(collection_profiles(), *(_controller.directory_of(loader, path) for path in directories if path), kind=kind)
 
 
 def read_all(loader: t.Any, params: t.Mapping[str, t.Any]) -> tuple[list[registry.Device], dict[str, profiles.Profile]]:

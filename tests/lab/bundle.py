@@ -47,7 +47,7 @@ from common import (
 FORMAT = 1
 REQUIREMENTS = ROOT / "roles" / "streamlit" / "files" / "requirements.txt"
 # What the roles install from Debian. Their dependencies come along as far as the base image lacks them.
-DEBIAN = ("mariadb-server", "python3-pymysql", "python3-cryptography", "python3-venv", "python3-pip", "curl", "openssl")
+DEBIAN = ("mariadb-server", "python3-pymysql", "python3-cryptography", "python3-venv", "python3-pip", "curl", "openssl", "nftables")
 # Docker with Compose v2, where Debian has it.
 ENGINE = {"bookworm": (), "trixie": ("docker.io", "docker-cli", "docker-compose")}
 PYTHON = {"bookworm": "3.11", "trixie": "3.13"}

@@ -69,12 +69,14 @@ class Place:
         """The configuration, as Ansible renders it from the role's defaults and these variables."""
         site = {
             "iot_profiles_dir": str(self.directory / "profiles"),
-            "iot_install_method": "package",
             "iot_organization": "edgestack",
             "iot_bucket": "iotdata",
             "iot_retention": "7d",
             "iot_verify_bucket": "iot_verify",
             "iot_unparsed_bucket": "iot_unparsed",
+            "_iot_loss_window": 0,
+            "iot_install_method": "package",
+            "_iot_contained": [],
             "_iot_plan": outage.plan(3600, 20, 4096).as_dict(),
             "_telegraf_etc": str(self.etc),
             "_telegraf_secrets_directory": str(self.credentials),

@@ -49,3 +49,10 @@ def test_ports_that_preflight_looks_at_are_options(role):
 @pytest.mark.parametrize("role", ROLES)
 def test_readme_is_made_from_the_argument_specs(role):
     assert (ROOT / "roles" / role / "README.md").read_text() == role_readmes.readme(role), "run: make docs"
+
+
+def test_the_loss_window_that_all_roles_know_is_the_gateways():
+    default = load("gateway", "defaults", "main.yml")["gateway_loss_window"]
+    known = load("iot", "vars", "main.yml")
+    assert f"gateway_loss_window | default({default})" in known["_iot_loss_window"]
+    assert f"'gateway_loss_window', default={default})" in known["_iot_longest_loss_window"].replace("attribute=", "")

@@ -82,6 +82,11 @@ class Record:
             if name != "record.json" and name != "failed" and not name.startswith(digest + "."):
                 os.unlink(os.path.join(self.directory, name))
 
+    def forget(self) -> None:
+        """Nothing of the component is remembered any more."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self._data = {}
+
     def keep_evidence(self, files: t.Sequence[fileset.WantedFile], journal: str) -> str:
         """Keeps a set that did not become healthy, with the journal, for people; returns the directory."""
         folder = os.path.join(self.directory, "failed")

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A device profile: what one kind of device publishes, where, and with which fields.
 
-From it come permissions (topics), Telegraf's parser (payload), the dashboard's panels and the app's metrics (fields).
+From it come permissions (topics), Telegraf's parser (payload), the dashboard's panels and the app's metrics (fields). A sensor that is
+attached to a host publishes nothing: its profile has Telegraf's input (sensor) in place of topics and payload.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import re
 import typing as t
 
+from . import sensors
 from .source import DevicesError, load_yaml
 
 USERNAME = "${username}"
@@ -22,8 +24,11 @@ _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 # What a reader of JSON (GJSON) follows: names and indexes with points between.
 _PATH = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _FIELD_KEYS = {"name", "path", "type", "unit", "label", "min", "max", "warn", "critical"}
+# How a sensor's raw value becomes the reading.
+_SCALE_KEYS = {"scale", "offset"}
 _PAYLOAD_KEYS = {"format", "time", "time_path", "time_format"}
 _KEYS = {"description", "topics", "telemetry", "qos", "payload", "measurement", "fields", "bundle"}
+_SENSOR_KEYS = {"description", "sensor", "measurement", "fields"}
 # What a device's bundle can have for its firmware, beside what is for every device.
 BUNDLES = ("arduino", "esphome", "python", "tasmota")
 
@@ -69,7 +74,7 @@ def _topic_problems(where: str, topic: t.Any, publish: bool) -> list[str]:
     return problems
 
 
-def _field_problems(fields: t.Any) -> list[str]:
+def _field_problems(fields: t.Any, sensor: bool = False) -> list[str]:
     if not isinstance(fields, list) or not fields:
         return ["fields: at least one field is needed"]
     problems = []
@@ -83,15 +88,16 @@ def _field_problems(fields: t.Any) -> list[str]:
         if not isinstance(name, str) or not _FIELD.fullmatch(name):
             problems.append(f"{where}.name: {name!r} is none (letters, digits, _)")
         names.append(name)
-        unknown = sorted(set(field) - _FIELD_KEYS)
+        keys = _FIELD_KEYS | _SCALE_KEYS if sensor else _FIELD_KEYS
+        unknown = sorted(set(field) - keys)
         if unknown:
-            problems.append(f"{where}: unknown {', '.join(map(str, unknown))}; known are {', '.join(sorted(_FIELD_KEYS))}")
+            problems.append(f"{where}: unknown {', '.join(map(str, unknown))}; known are {', '.join(sorted(keys))}")
         path = field.get("path", name)
         if not isinstance(path, str) or not _PATH.fullmatch(path):
             problems.append(f"{where}.path: {path!r} is none (names with points between)")
         if field.get("type", "float") not in FIELD_TYPES:
             problems.append(f"{where}.type: {field.get('type')!r} is none of {', '.join(FIELD_TYPES)}")
-        limits = {key: field[key] for key in ("min", "max", "warn", "critical") if key in field}
+        limits = {key: field[key] for key in ("min", "max", "warn", "critical", "scale", "offset") if key in field}
         wrong = [key for key, value in limits.items() if isinstance(value, bool) or not isinstance(value, (int, float))]
         if wrong:
             problems.append(f"{where}: {', '.join(wrong)} must be numbers")
@@ -129,6 +135,8 @@ def check(name: str, data: t.Any) -> list[str]:
         return [f"the name {name!r} is none (a-z, 0-9, _; its file is called NAME.yml)"]
     if not isinstance(data, dict):
         return ["is no dictionary"]
+    if "sensor" in data:
+        return _sensor_problems(name, data)
     problems = []
     unknown = sorted(set(data) - _KEYS)
     if unknown:
@@ -157,38 +165,63 @@ def check(name: str, data: t.Any) -> list[str]:
     wanted = data.get("bundle", [])
     if not isinstance(wanted, list) or any(part not in BUNDLES for part in wanted):
         problems.append(f"bundle: {wanted!r} is no list of {', '.join(BUNDLES)}")
-    measurement = data.get("measurement", name)
-    if not isinstance(measurement, str) or not _FIELD.fullmatch(measurement):
-        problems.append(f"measurement: {measurement!r} is none (letters, digits, _)")
+    problems += _measurement_problems(name, data)
     return problems + _payload_problems(data.get("payload", {})) + _field_problems(data.get("fields"))
+
+
+def _measurement_problems(name: str, data: t.Mapping[str, t.Any]) -> list[str]:
+    measurement = data.get("measurement", name)
+    if isinstance(measurement, str) and _FIELD.fullmatch(measurement):
+        return []
+    return [f"measurement: {measurement!r} is none (letters, digits, _)"]
+
+
+def _sensor_problems(name: str, data: t.Mapping[str, t.Any]) -> list[str]:
+    problems = []
+    unknown = sorted(set(data) - _SENSOR_KEYS)
+    if unknown:
+        problems.append(f"{', '.join(map(str, unknown))}: a sensor's profile has {', '.join(sorted(_SENSOR_KEYS))} alone")
+    problems += _measurement_problems(name, data)
+    return problems + sensors.problems(data["sensor"]) + _field_problems(data.get("fields"), sensor=True)
 
 
 def complete(name: str, data: t.Mapping[str, t.Any]) -> Profile:
     """A checked profile with all defaults in it."""
     payload = dict(data.get("payload") or {})
-    profile: Profile = {
+    common: Profile = {
         "name": name,
         "description": str(data.get("description", "")),
-        "topics": {kind: list(data["topics"].get(kind) or []) for kind in ("publish", "subscribe")},
-        "telemetry": data["telemetry"],
-        "qos": data.get("qos", 1),
-        "payload": {"format": payload.get("format", "json"), "time": payload.get("time", "arrival")},
         "measurement": data.get("measurement", name),
-        "bundle": list(data.get("bundle", ["python"])),
         "fields": [
             {**field, "path": field.get("path", field["name"]), "type": field.get("type", "float"),
              "label": field.get("label", field["name"]), "unit": field.get("unit", "")}
             for field in data["fields"]
         ],
     }  # fmt: skip
+    if "sensor" in data:
+        return {**common, "sensor": sensors.complete(data["sensor"])}
+    profile: Profile = {
+        **common,
+        "topics": {kind: list(data["topics"].get(kind) or []) for kind in ("publish", "subscribe")},
+        "telemetry": data["telemetry"],
+        "qos": data.get("qos", 1),
+        "payload": {"format": payload.get("format", "json"), "time": payload.get("time", "arrival")},
+        "bundle": list(data.get("bundle", ["python"])),
+    }
     if profile["payload"]["time"] == "payload":
         profile["payload"]["time_path"] = payload.get("time_path", "time")
         profile["payload"]["time_format"] = payload.get("time_format", "unix_ms")
     return profile
 
 
-def read(*directories: str) -> dict[str, Profile]:
-    """All profiles of these directories (one that does not exist has none); a later directory replaces names of an earlier one."""
+KINDS = ("device", "sensor", "all")
+
+
+def read(*directories: str, kind: str = "device") -> dict[str, Profile]:
+    """The profiles of these directories (one that does not exist has none); a later directory replaces names of an earlier one.
+
+    kind: of devices that publish, of sensors that are attached to a host, or both. All are checked in any case.
+    """
     found: dict[str, str] = {}
     for directory in directories:
         try:
@@ -212,7 +245,7 @@ def read(*directories: str) -> dict[str, Profile]:
             profiles[name] = complete(name, data)
     if problems:
         raise DevicesError("device profiles that cannot be used:\n" + "\n".join(problems))
-    return profiles
+    return {name: one for name, one in profiles.items() if kind == "all" or ("sensor" in one) == (kind == "sensor")}
 
 
 def topics_of(profile: Profile, device: str) -> dict[str, list[str]]:

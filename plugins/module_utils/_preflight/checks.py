@@ -312,6 +312,43 @@ def revocation_list(kept: bool, method: str, url: str) -> list[Finding]:
     return out
 
 
+# A Pi of 1 GB has some 900 MiB for programs; one of 512 MB would keep a broker or a database only until it has something to do.
+SMALL_MB = 700
+
+
+def small_gateway(memory_mb: int, architecture: str, components: t.Iterable[str]) -> list[Finding]:
+    """A small or 32-bit gateway collects and sends; what keeps data needs more."""
+    others = [component for component in components if component != "telegraf"]
+    if not others or (memory_mb >= SMALL_MB and architecture in _64_BIT):
+        return []
+    why = f"has {memory_mb} MiB of memory" if memory_mb < SMALL_MB else f"is a 32-bit system ({architecture})"
+    return [
+        Finding(
+            f"this gateway {why}: it can have telegraf alone, not {', '.join(others)}",
+            f"Do: take it out of the groups {', '.join(others)}, so that its readings go to the centre,"
+            f" or use a 64-bit system with {SMALL_MB} MiB of memory or more",
+        )
+    ]
+
+
+LOSS_WINDOW = range(1, 301)
+
+
+def loss_window(value: t.Any) -> list[Finding]:
+    """Seconds of readings that may still be only in a gateway's memory. What waits longer would fill the queues before it."""
+    try:
+        if int(str(value)) in LOSS_WINDOW:
+            return []
+    except ValueError:
+        pass
+    return [
+        Finding(
+            f"gateway_loss_window is {value}, which is no whole number of seconds from {LOSS_WINDOW[0]} to {LOSS_WINDOW[-1]}",
+            "Do: correct it; 10 is the default",
+        )
+    ]
+
+
 def sites(host: str, brokers: t.Mapping[str, str]) -> list[Finding]:
     """A host whose devices another broker has as well: they could be told of one of them only. brokers: site by host."""
     others = sorted(other for other, site in brokers.items() if other != host and site == brokers.get(host))

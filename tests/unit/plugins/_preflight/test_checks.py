@@ -187,3 +187,18 @@ def test_secrets_are_not_read_as_an_inventory(tmp_path):
     assert checks.inventory([str(tmp_path / "site" / "hosts.yml"), "localhost,"], private, []) == []
     hidden = {"iot_secrets_dir": str(tmp_path / "site" / ".secrets")}
     assert checks.inventory([str(tmp_path / "site")], hidden, []) == []
+
+
+@pytest.mark.parametrize("value", [0, 301, -5, "10s", None, 1.5])
+def test_a_loss_window_is_whole_seconds(value):
+    assert whats(checks.loss_window(value)) == [f"gateway_loss_window is {value}, which is no whole number of seconds from 1 to 300"]
+    assert checks.loss_window("10") == checks.loss_window(300) == checks.loss_window(1) == []
+
+
+def test_a_small_gateway_has_telegraf_alone():
+    stack = ["mysql", "emqx", "telegraf"]
+    assert checks.small_gateway(900, "arm64", stack) == [] == checks.small_gateway(430, "arm64", ["telegraf"]) == checks.small_gateway(430, "armhf", [])
+    (finding,) = checks.small_gateway(430, "arm64", stack)
+    assert finding.what == "this gateway has 430 MiB of memory: it can have telegraf alone, not mysql, emqx"
+    (finding,) = checks.small_gateway(900, "armhf", ["grafana", "telegraf"])
+    assert "is a 32-bit system (armhf)" in finding.what and "out of the groups grafana" in finding.do
