@@ -69,7 +69,6 @@ class Place:
         """The configuration, as Ansible renders it from the role's defaults and these variables."""
         site = {
             "iot_profiles_dir": str(self.directory / "profiles"),
-            "iot_install_method": "package",
             "iot_organization": "edgestack",
             "iot_bucket": "iotdata",
             "iot_retention": "7d",
