@@ -73,4 +73,3 @@ def _role(admin: Transport, number: int) -> str:
     """The user's role in the administrator's organisation; empty when it is in another."""
     found: t.Any = admin.request("GET", "/api/org/users").json()
     return next((str(one["role"]) for one in found or [] if int(one["userId"]) == number), "")
-

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # Managed by edgestack.iot
 # Copyright: (c) 2026, edgestack.iot contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)

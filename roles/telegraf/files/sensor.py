@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # Managed by edgestack.iot
 # Copyright: (c) 2026, edgestack.iot contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
@@ -51,7 +50,7 @@ def lines(handle: int, out) -> None:
     """Until the device goes away. The first line may be the rest of one, and is left out unless it is alone for a while."""
     buffer, skip = b"", True
     while True:
-        ready, _, _ = select.select([handle], [], [], 1.0)
+        ready, _writable, _failed = select.select([handle], [], [], 1.0)
         if not ready:
             # Nothing came for a second: what comes next is the beginning of a line.
             skip = skip and bool(buffer)
