@@ -12,6 +12,7 @@ Therefore the socket waits a moment for that alert before anything is written, a
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 import os
 import socket
@@ -19,7 +20,7 @@ import ssl
 import time
 import typing as t
 
-from . import codes
+from . import clocks, codes
 
 try:
     import paho.mqtt.client as paho
@@ -241,7 +242,8 @@ class Session:
         """Tell what a broken connection means."""
         place = f"{self.target.host}:{self.target.port}"
         if isinstance(error, ssl.SSLCertVerificationError):
-            return Outcome(UNTRUSTED, f"the broker's certificate: {error.verify_message}")
+            hint = clocks.of_the_server(error.verify_code, _now())
+            return Outcome(UNTRUSTED, f"the broker's certificate: {error.verify_message}{hint}")
         if isinstance(error, ssl.SSLError):
             # An error that did not come from OpenSSL has no reason.
             reason = str(getattr(error, "reason", None) or "")
@@ -251,7 +253,8 @@ class Session:
                     return Outcome(CLOSED, "closed without a reason in the TLS handshake")
                 return Outcome(TLS_OTHER, f"TLS failed: {reason.lower().replace('_', ' ') or error.strerror}")
             kind = TLS if codes.is_certificate_alert(reason) else TLS_OTHER
-            return Outcome(kind, f"TLS alert {name}")
+            own = self.identity.cert_file if name == "certificate expired" else None
+            return Outcome(kind, f"TLS alert {name}{clocks.of_the_client(own, _now()) if own else ''}")
         if isinstance(error, socket.gaierror):
             return Outcome(UNREACHABLE, f"unknown host name {self.target.host}")
         if isinstance(error, ConnectionRefusedError):
@@ -292,6 +295,10 @@ class Session:
         sock = self._client.socket()
         if sock is not None:
             sock.close()
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def require_files(identity: Identity, target: Target) -> str | None:
