@@ -43,7 +43,9 @@ class Stack:
         self.dashboard = (401, {"code": "BAD_USERNAME_OR_PWD", "message": "Auth failed"})
         self.healthy = 200
         self.probes = 0
-        self.subscribed = [yaml.safe_load(path.read_text())["telemetry"] for path in PROFILES.glob("*.yml")]
+        profiles = [yaml.safe_load(path.read_text()) for path in PROFILES.glob("*.yml")]
+        # Those of attached sensors have no topic.
+        self.subscribed = [profile["telemetry"] for profile in profiles if "sensor" not in profile]
 
     def rows(self):
         rows = []
