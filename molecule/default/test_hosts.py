@@ -57,7 +57,9 @@ def secrets():
 
 def test_services_run_and_start_at_boot(host):
     for unit in units(host):
-        assert host.service(unit).is_running, unit
+        # After a start a gateway waits for the time, for 60 s at most.
+        state = host.check_output(f"for i in $(seq 100); do systemctl is-active {unit} && break; sleep 1; done | tail -n 1")
+        assert state == "active", unit
         assert host.service(unit).is_enabled, unit
     containers = [component for component in UNITS[name_of(host)] if contained(host, component)]
     for component in containers:

@@ -268,10 +268,12 @@ def reconcile(
         start += HOUR
     # The end lies in the past: what is on its way just now is not missing.
     span = Span(start, moment - settle)
-    if span.end <= span.start:
+    if settle >= min(since, kept or since):
         raise Refused(f"there is nothing to compare: the last {settle} s are left out, and the remote bucket keeps {duration.text(kept)}")
     here, far = Side(local, bucket), Side(remote, remote_bucket)
-    mine, before = contents(local, bucket, span), contents(remote, remote_bucket, span)
+    # A bucket that keeps an hour has none to compare in the first minutes of the next.
+    whole = span.end > span.start
+    mine, before = (contents(local, bucket, span), contents(remote, remote_bucket, span)) if whole else ({}, {})
     wanted = lacking(here, mine, far, before)
     after, left = before, wanted
     copied = Copied()

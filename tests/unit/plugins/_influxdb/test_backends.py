@@ -440,6 +440,11 @@ def test_what_is_missing_is_compared_and_copied():
     assert not run(False).differences.changed
     with pytest.raises(Refused, match="nothing to compare"):
         run(True, settle=8000)
+    # In the first minutes of an hour a bucket that keeps one hour has none to compare.
+    kept = {"buckets": [{**bucket["buckets"][0], "retentionRules": [{"type": "expire", "everySeconds": 3600}]}]}
+    brief = client(**{"GET /api/v2/buckets": kept, "GET /query": local})
+    found = reconcile.reconcile(brief, "iotdata", brief, "iotdata", since=7200, settle=300, check=False, now=HOUR + 60.0).values
+    assert found["compared_hours"] == found["missing_points"] == 0
     with pytest.raises(Refused, match="has no bucket"):
         reconcile.reconcile(here, "iotdata", client(**{"GET /api/v2/buckets": {"buckets": []}}), "x", since=60, settle=0, check=True)
 
