@@ -96,7 +96,8 @@ def test_what_cannot_work_is_refused_before_anything_is_changed(host, reasons):
     before = state(host)
     done = subprocess.run(
         ["ansible-playbook", *SITE, REFUSED, "--limit", host, str(ROOT / "site.yml")],
-        cwd=ROOT, env={**os.environ, "EDGESTACK_LAB": LAB}, capture_output=True, text=True, check=False,
+        cwd=ROOT, env={**os.environ, "EDGESTACK_LAB": LAB, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     assert done.returncode != 0
     assert f"nothing was changed on {host}, because:" in done.stdout

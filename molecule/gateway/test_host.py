@@ -145,7 +145,8 @@ def test_an_ssh_configuration_that_admits_nobody_takes_itself_back():
 def test_a_firewall_without_ssh_takes_itself_back():
     before = on("cat", "/etc/edgestack/gateway/firewall.nft")
     done = bring(firewall("tcp dport 9 "))
-    assert done.returncode != 0 and "can be reached again" in done.stdout
+    # Where each attempt to connect takes long, the host is faster than the one that would have told it to keep the change.
+    assert done.returncode != 0 and ("can be reached again" in done.stdout or "the host had taken it back" in done.stdout)
     assert on("cat", "/etc/edgestack/gateway/firewall.nft") == before and guarded() == []
     assert "tcp dport 22 accept" in on("nft", "list", "table", "inet", "edgestack")
 
