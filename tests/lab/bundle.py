@@ -134,11 +134,20 @@ def _index(repository: Path, release: str, architecture: str, origins: dict[str,
     return packages
 
 
+def _keyring() -> str | None:
+    """Where the package of Debian's signing keys has all of them; None when it is not installed."""
+    files = output(["dpkg-query", "--listfiles", "debian-archive-keyring"], check=False).split()
+    return next((path for path in files if path.endswith("-keyring.gpg")), None)
+
+
 def _closure(release: str, architecture: str, repository: Path, base_root: Path) -> list[Path]:
     """What the packages need beyond the base image, downloaded by apt with a state of its own."""
-    keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-    if not keyring.is_file():
+    keyring = _keyring()
+    if keyring is None:
         install(["debian-archive-keyring"], "Debian's signing keys")
+        keyring = _keyring()
+    if keyring is None:
+        raise LabError("Debian's signing keys are not where their package says: install debian-archive-keyring")
     need({"apt-get": "apt"}, "fetching Debian's packages")
     state = STATE / "cache" / f"apt-{release}-{architecture}"
     for directory in ("lists/partial", "archives/partial", "etc"):
