@@ -15,10 +15,12 @@ from common import LabError, artefact, digest_of, need, output, run, step
 from engine import docker
 
 REPOSITORY = "edgestack-lab"
-INCLUDE = (
-    "systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "ca-certificates", "iproute2", "procps",
-    "sudo", "openssh-server", "gnupg",
-)
+# An armhf host is there to be refused: what a look at it needs, of the release itself, is enough.
+REFUSED = "armhf"
+INCLUDE_REFUSED = ("systemd", "systemd-sysv", "dbus", "python3", "iproute2", "openssh-server")
+INCLUDE = (*INCLUDE_REFUSED, "python3-apt", "ca-certificates", "procps", "sudo", "gnupg")
+# Keys that are there are not made: under emulation that takes longer than anything else. CUSTOMIZE takes them away.
+NO_HOST_KEYS = 'mkdir -p "$1/etc/ssh" && for kind in rsa ecdsa ed25519; do touch "$1/etc/ssh/ssh_host_${kind}_key"; done'
 # Run inside the new root. No apt source stays: only a bundle serves the lab's hosts. Host keys are each
 # host's own and come when it is created. dpkg need not sync to a disk that is thrown away. Some engines give
 # a host a default route on a network that leads nowhere: without it, what goes outside fails at once.
@@ -63,7 +65,11 @@ done
 
 
 def digest(release: str, architecture: str) -> str:
-    return digest_of("base", 1, release, architecture, INCLUDE, customize(architecture), mirror())
+    return digest_of("base", 2, release, architecture, include(architecture), customize(architecture), mirror())
+
+
+def include(architecture: str) -> tuple[str, ...]:
+    return INCLUDE_REFUSED if architecture == REFUSED else INCLUDE
 
 
 def customize(architecture: str) -> str:
@@ -92,15 +98,15 @@ def root(release: str = "bookworm", architecture: str = "amd64") -> Path:
             emulation.ensure(architecture)
         tar, status = place / "base.tar", place / "status"
         command: list[str | Path] = [
-            "mmdebstrap", "--variant=minbase", f"--architectures={architecture}", f"--include={','.join(INCLUDE)}",
+            "mmdebstrap", "--variant=minbase", f"--architectures={architecture}", f"--include={','.join(include(architecture))}",
             "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-include=/usr/share/doc/*/copyright", "--dpkgopt=path-exclude=/usr/share/locale/*",
+            f"--essential-hook={NO_HOST_KEYS}",
             f'--customize-hook=chroot "$1" sh -c {_quoted(customize(architecture))}',
             f"--customize-hook=download /var/lib/dpkg/status {status}",
             release, tar, mirror(),
         ]
-        # An armhf host is there to be refused: the release itself is enough.
-        if release != "sid" and architecture != "armhf":
+        if release != "sid" and architecture != REFUSED:
             command.append(f"deb {mirror()} {release}-updates main")
             command.append(f"deb {mirror()}-security {release}-security main")
         run(command, log=f"base-{release}-{architecture}", timeout=1800)

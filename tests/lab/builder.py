@@ -27,7 +27,7 @@ def everything(*, release: str = "bookworm", architecture: str = "amd64", ask_ve
     """Two lanes: what waits for the network, and what needs the processors."""
     with step("lab build"):
         with ThreadPoolExecutor(2) as pool:
-            network = pool.submit(_network, release, architecture)
+            network = pool.submit(_network, release, architecture, gateways or [])
             compiled = pool.submit(_debs, release, architecture, ask_vendors=ask_vendors, again=again)
             # A failure of the one is told at once, not when the other is done: its step says FAILED.
             debs, problems = compiled.result()
@@ -52,10 +52,14 @@ def everything(*, release: str = "bookworm", architecture: str = "amd64", ask_ve
 def _gateway(release: str, architecture: str) -> tuple[dict[str, str], Path, list[bundle.Package]]:
     """What is in no vendor's hands here of a gateway of another architecture: no InfluxDB, which is built for amd64 alone."""
     debs = [bundle.Deb(_only(packages.telegraf(architecture)), "registry"), bundle.Deb(_only(packages.emqx(architecture)), "stand-in")]
+    return {"kind": "apt", "codename": release, "architecture": architecture}, *bundle.apt(release, architecture, debs, _base(release, architecture))
+
+
+def _base(release: str, architecture: str) -> Path:
     root = base.root(release, architecture)
     if engine.answers():
         base.image(release, architecture)
-    return {"kind": "apt", "codename": release, "architecture": architecture}, *bundle.apt(release, architecture, debs, root)
+    return root
 
 
 def _only(place: Path) -> Path:
@@ -65,11 +69,11 @@ def _only(place: Path) -> Path:
     return found[0]
 
 
-def _network(release: str, architecture: str) -> tuple[Path, tuple[Path, list[bundle.Package]]]:
-    root = base.root(release, architecture)
-    if engine.answers():
-        base.image(release, architecture)
-    return root, bundle.wheels(release, architecture)
+def _network(release: str, architecture: str, gateways: list[str]) -> tuple[Path, tuple[Path, list[bundle.Package]]]:
+    # Those of other architectures are emulated, one processor long: beside the compiler's lane.
+    for other in gateways:
+        _base(release, other)
+    return _base(release, architecture), bundle.wheels(release, architecture)
 
 
 def _debs(release: str, architecture: str, *, ask_vendors: bool, again: bool) -> tuple[list[bundle.Deb], list[str]]:

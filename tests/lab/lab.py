@@ -46,7 +46,7 @@ def command_build(options: argparse.Namespace) -> None:
 
 
 def command_image(options: argparse.Namespace) -> None:
-    print(base.image(options.release))
+    print(base.image(options.release, options.architecture))
 
 
 def command_up(options: argparse.Namespace) -> None:
@@ -107,6 +107,7 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--images", action="store_true", help="the bundle's images as well")
     command = add("image", "make sure that the base image is there, and print its name on the last line")
     command.add_argument("--release", default="bookworm", choices=["bookworm", "trixie"])
+    command.add_argument("--architecture", default="amd64", choices=["amd64", "arm64", "armhf"])
     command = add("up", "start the hosts")
     command.add_argument("--hosts", type=_names, default=list(hosts.DEFAULT), help="centre,gateway-1; with architecture or memory: gateway-1:arm64:1g")
     command.add_argument("--lab", default="demo", help="another set of hosts beside the demo's")
