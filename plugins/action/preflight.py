@@ -110,6 +110,8 @@ class ActionModule(ActionBase):
         if "container" in methods.values():
             findings += checks.engine(host["engine"], host["packages"], host["codename"], subnet)
         findings += checks.ports(self._ports(task_vars, components), checks.elsewhere(host["listeners"], subnet), host["projects"])
+        if "mysql" in components:
+            findings += checks.database(to_text(self._value(task_vars, "mysql", "mysql_server")), methods["mysql"], host["database"])
         if "telegraf" in components:
             findings += self._sensors(task_vars)
         if "emqx" in components:

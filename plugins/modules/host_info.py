@@ -126,6 +126,11 @@ projects:
   description: Components that are containers here, and the list of TCP ports that each publishes.
   returned: always
   type: dict
+database:
+  description: Which server made the data of the database's container, C(mariadb) or C(mysql); empty when there is none.
+  returned: always
+  type: str
+  sample: mariadb
 units:
   description: Units of the collection's own that are on the host.
   returned: always
@@ -174,6 +179,7 @@ def main() -> None:
         engine=facts.engine(),
         memory_cgroup=facts.memory_cgroup(),
         projects=facts.projects(),
+        database=facts.database(),
         units=facts.units(),
         users=facts.users(),
         whole=facts.whole(),

@@ -26,7 +26,7 @@ import versions
 from common import LabError, artefact, digest_of, need, run
 from engine import docker
 
-FORMAT = 2
+FORMAT = 3
 RELEASE = "trixie"
 # The vendors' images have curl, or their health checks something like it.
 SMALL = ("ca-certificates", "curl")
@@ -44,6 +44,7 @@ class Image:
     # Users that have to be there, with these numbers, before the packages make them.
     users: tuple[tuple[str, int], ...] = ()
     deb: Callable[[], list[Path]] = list
+    release: str = RELEASE
 
     @property
     def file(self) -> str:
@@ -97,6 +98,12 @@ RUN install -d -o mysql -g mysql /var/lib/mysql && install -d -o mysql -g mysql 
 VOLUME ["/var/lib/mysql"]
 CMD ["mariadbd"]
 """, ("mariadb-server-core", "mariadb-client", "mariadb-common"), (("mysql", 999),)),
+    # MySQL is in no release of Debian, only in what becomes one.
+    Image(f"mysql:{versions.MYSQL}", "registry", """
+RUN install -d -o mysql -g mysql /var/lib/mysql /var/lib/mysql-files && install -d -o mysql -g mysql -m 0777 /run/mysqld
+VOLUME ["/var/lib/mysql"]
+CMD ["mysqld"]
+""", ("mysql-server-core", "mysql-client-core"), (("mysql", 999),), release="sid"),
     Image(f"python:{versions.PYTHON}", "registry", """
 CMD ["python3"]
 """, ("ca-certificates", "python3", "python3-venv")),
@@ -107,7 +114,7 @@ def _layer(image: Image) -> str:
     """The image with Debian's part, on this machine's engine; made when it is not there."""
     users = "".join(f"echo {name}:x:{number}:{number}::/nonexistent:/usr/sbin/nologin >> $1/etc/passwd; echo {name}:x:{number}: >> $1/etc/group;"
                     for name, number in image.users)
-    digest = digest_of("layer", FORMAT, RELEASE, image.include, image.users, base.mirror())
+    digest = digest_of("layer", FORMAT, image.release, image.include, image.users, base.mirror())
     name = f"{base.REPOSITORY}/layer:{digest[:12]}"
 
     def make(place: Path) -> None:
@@ -118,9 +125,13 @@ def _layer(image: Image) -> str:
             "--dpkgopt=path-include=/usr/share/doc/*/copyright",
             *([f"--essential-hook={users}"] if users else []),
             '--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/log/*',
-            RELEASE, place / "layer.tar", base.mirror(),
-            f"deb {base.mirror()} {RELEASE}-updates main", f"deb {base.mirror()}-security {RELEASE}-security main",
+            image.release, place / "layer.tar", base.mirror(),
         ]
+        if image.release == "sid":
+            # A mirror of it may be some weeks behind; its signature counts all the same.
+            command[1:1] = ["--aptopt=Acquire::Check-Valid-Until false"]
+        else:
+            command += [f"deb {base.mirror()} {image.release}-updates main", f"deb {base.mirror()}-security {image.release}-security main"]
         run(command, log=f"layer-{digest[:12]}", timeout=1800)
 
     tar = artefact(f"layer-{digest[:12]}", digest, make) / "layer.tar"

@@ -12,6 +12,7 @@ EMQX = "5.8.9"
 GRAFANA = "12.4.0"
 # Tags of images without a package of that version here: Debian's are of the same line.
 MARIADB = "11.8"
+MYSQL = "9.7"
 PYTHON = "3.13-slim-trixie"
 # The package registry has no release of the CLI of its own: this is the one that influxd's go.mod asks for.
 INFLUX_CLI = "2.7.1+git20250130"

@@ -131,6 +131,15 @@ def projects(directory: str = "/opt/edgestack") -> dict[str, list[int]]:
     return found
 
 
+# A file that the one server makes beside its databases, and the other never.
+_DATABASES = {"mariadb": "aria_log_control", "mysql": "mysql.ibd"}
+
+
+def database(directory: str = "/var/lib/edgestack/data/mysql/data") -> str:
+    """Which server made the data of the database's container: a key of _DATABASES, or empty."""
+    return next((server for server, name in _DATABASES.items() if os.path.exists(os.path.join(directory, name))), "")
+
+
 def engine(run: t.Callable[..., subprocess.CompletedProcess[str]] = subprocess.run) -> dict[str, t.Any]:
     """The Docker engine: whether its client is here, version of the engine that answers, version of Compose, and the images by name.
 

@@ -205,6 +205,26 @@ def methods(wanted: t.Mapping[str, str], installed: t.Collection[str], projects:
     return out
 
 
+def database(server: str, method: str, made_by: str) -> list[Finding]:
+    """The database's server, how it is installed, and which one made the data that its container has."""
+    if server == "mysql" and method == "package":
+        return [
+            Finding(
+                "mysql_server is mysql and mysql_install_method is package, but what the distributions ship is MariaDB",
+                "Do: set mysql_install_method to container, or mysql_server to mariadb",
+            )
+        ]
+    if method == "container" and made_by and made_by != server:
+        return [
+            Finding(
+                f"mysql_server is {server}, and the data in /var/lib/edgestack/data/mysql was made by {made_by}: the one cannot read the other's",
+                f"Do: set mysql_server to {made_by}, or stop the container and move that directory away: site.yml then fills a new database with "
+                "the devices of the inventory",
+            )
+        ]
+    return []
+
+
 # Compose v2 wants at least this engine.
 _OLDEST_ENGINE = (20, 10)
 

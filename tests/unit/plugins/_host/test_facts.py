@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
+
 from ansible_collections.edgestack.iot.plugins.module_utils._host import facts
 
 
@@ -123,3 +125,10 @@ def test_components_with_a_project_are_containers(tmp_path):
     )
     (tmp_path / "streamlit").mkdir()
     assert facts.projects(str(tmp_path)) == {"emqx": [8883, 18083]}
+
+
+@pytest.mark.parametrize(("name", "server"), [("aria_log_control", "mariadb"), ("mysql.ibd", "mysql"), ("ibdata1", "")])
+def test_the_server_that_made_the_databases(tmp_path, name, server):
+    assert facts.database(str(tmp_path / "nothing")) == ""
+    (tmp_path / name).touch()
+    assert facts.database(str(tmp_path)) == server

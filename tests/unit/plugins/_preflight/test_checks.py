@@ -26,6 +26,16 @@ def test_a_broker_that_asks_the_revocation_list():
     assert len(checks.revocation_list(False, "container", "")) == 3
 
 
+def test_the_database_of_another_server():
+    assert checks.database("mariadb", "package", "") == []
+    # What a container left is nothing to the package, which has a place of its own.
+    assert checks.database("mariadb", "package", "mysql") == []
+    assert checks.database("mysql", "container", "") == checks.database("mysql", "container", "mysql") == []
+    assert "what the distributions ship is MariaDB" in whats(checks.database("mysql", "package", ""))[0]
+    (finding,) = checks.database("mysql", "container", "mariadb")
+    assert "was made by mariadb" in finding.what and "set mysql_server to mariadb" in str(finding)
+
+
 def test_64_bit_hosts_run_everything():
     assert checks.architecture("arm64", list(checks.REQUIREMENTS)) == []
     assert checks.architecture("amd64", list(checks.REQUIREMENTS)) == []
