@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import common
 
-PARTS = ("devices", "emqx", "pipeline", "gateway", "site")
+PARTS = ("devices", "emqx", "pipeline", "gateway", "containers")
 
 
 def main(words: list[str]) -> int:
