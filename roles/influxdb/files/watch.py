@@ -161,11 +161,11 @@ def look(options: argparse.Namespace, state: State, clock: float) -> int:
     """One look; its exit code."""
     try:
         now = counters(options.url, options.ca_file, clock)
-    except NoAnswer as error:
+        disk = os.statvfs(options.data)
+    except (NoAnswer, OSError) as error:
         # That it is down is seen by others; systemd or the engine starts it.
-        say(state, WARNING, f"InfluxDB's counters cannot be read, so that it is not seen whether it refuses writes: {error}")
+        say(state, WARNING, f"it cannot be seen whether InfluxDB refuses writes: {error}")
         return 0
-    disk = os.statvfs(options.data)
     free = disk.f_bavail * disk.f_frsize
     due = judge(state, now, free, clock)
     left = f"{free // 2**20} MiB are free in {options.data}"

@@ -10,6 +10,7 @@ import argparse
 import http.server
 import importlib.util
 import json
+import os
 import pathlib
 import sys
 import threading
@@ -248,7 +249,13 @@ def test_counters_that_are_not_served_are_said_once_and_nothing_is_restarted(dat
 def test_an_influxdb_that_is_down_is_not_its_business(watch, tmp_path, capsys):
     words = ["--url", "https://127.0.0.1:9", "--data", str(tmp_path), "--state", str(tmp_path / "state"), "--", "touch", str(tmp_path / "restarted")]
     assert watch.main(words) == 0 and not (tmp_path / "restarted").exists()
-    assert capsys.readouterr().out.startswith("<4>InfluxDB's counters cannot be read")
+    assert capsys.readouterr().out.startswith("<4>it cannot be seen whether InfluxDB refuses writes: GET https://127.0.0.1:9/metrics: ")
+
+
+def test_a_directory_that_is_not_there_is_said(watch, database, monkeypatch, capsys):
+    monkeypatch.setattr(watch.os, "statvfs", lambda path: os.stat(f"{path}/nowhere"))
+    assert database.look() == 0 and database.look() == 0
+    assert capsys.readouterr().out.count("No such file") == 1
 
 
 def test_a_state_that_was_cut_off_is_none(watch, tmp_path):
