@@ -113,7 +113,7 @@ class ActionModule(ActionBase):
         if "mysql" in components:
             findings += checks.database(to_text(self._value(task_vars, "mysql", "mysql_server")), methods["mysql"], host["database"])
         if "telegraf" in components:
-            findings += self._sensors(task_vars)
+            findings += self._sensors(task_vars, methods["telegraf"])
         if "emqx" in components:
             findings += checks.broker(
                 task_vars["inventory_hostname"],
@@ -135,16 +135,17 @@ class ActionModule(ActionBase):
             findings += checks.sites(task_vars["inventory_hostname"], self._sites(task_vars, members["emqx"]))
         return findings + self._outage(task_vars, components, host)
 
-    def _sensors(self, task_vars):
-        """Whether the sensors of this host can be read as their profiles say."""
+    def _sensors(self, task_vars, method):
+        """Whether the sensors of this host can be read as their profiles say, by a Telegraf that is installed so."""
         wanted = self._value(task_vars, "telegraf", "telegraf_sensors")
         if not wanted:
             return []
         try:
-            sensors.inputs(wanted, _devices.read_profiles(self._loader, to_text(self._value(task_vars, "iot", "iot_profiles_dir")), kind="sensor"))
+            profiles = _devices.read_profiles(self._loader, to_text(self._value(task_vars, "iot", "iot_profiles_dir")), kind="sensor")
+            found = sensors.inputs(wanted, profiles)
         except DevicesError as error:
             return [checks.Finding(str(error), "Do: correct telegraf_sensors, or the profiles in iot_profiles_dir")]
-        return []
+        return checks.contained_sensors({one["name"]: sensors.outside_container(one) for one in found}) if method == "container" else []
 
     def _sites(self, task_vars, brokers):
         """The site of each broker, from the inventory."""

@@ -9,6 +9,9 @@
 Four gateways of the lab, each with the whole stack in 1 GB and ten devices that send a reading a second, and their centre, are installed
 by site.yml and measured side by side: at gateway_loss_window 1, 10 and 60 s, and as the programs are by themselves. About 20 minutes on
 2 cores. EMQX is the lab's stand-in where its vendor does not answer.
+
+The peer is the programs at their own settings, doing the same: ten readings a second, Telegraf's metrics of the host every 10 s, the copy to
+the centre by Edge Data Replication, the journal on disk with Debian's settings.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ DAY = 86400
 WARM_SECONDS = 75
 # Five of the longest windows.
 MEASURE_SECONDS = 300
+AWAY_SECONDS = 120
 # Seconds before the longest window ends: the worst moment there is for that one, and two different ones for the others.
 CUTS_BEFORE = (3.0, 8.0)
 INVENTORIES = [f"--inventory={common.ROOT}/inventories/demo", f"--inventory={common.ROOT}/tests/bench/inventory_gateway"]
@@ -157,6 +161,36 @@ def written(container: str) -> dict[str, int]:
     return dict(found)
 
 
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """Megabytes a day of one gateway, by part, and those that the kernel counted where they went to the block device."""
+
+    parts: dict[str, float]
+    device: float
+
+    @property
+    def whole(self) -> float:
+        return sum(self.parts.values())
+
+
+def measure(gateways: list[Gateway], seconds: float, look: collections.abc.Callable[[], None] = lambda: None) -> dict[str, Written]:
+    """What each writes in that time, for a day. look is called now and then."""
+    start = {host.name: (written(host.container), accounting.device_writes(host.container)) for host in gateways}
+    moment = time.monotonic()
+    while time.monotonic() - moment < seconds:
+        time.sleep(min(20.0, max(0.1, seconds - (time.monotonic() - moment))))
+        look()
+    end = {host.name: (written(host.container), accounting.device_writes(host.container)) for host in gateways}
+    a_day = DAY / (time.monotonic() - moment) / 1e6
+    return {
+        name: Written(
+            {one: (size - start[name][0].get(one, 0)) * a_day for one, size in parts.items()},
+            (sum(devices.values()) - sum(start[name][1].values())) * a_day,
+        )
+        for name, (parts, devices) in end.items()
+    }
+
+
 def stored(host: Gateway) -> set[tuple[str, int]]:
     done = subprocess.run(["docker", "exec", "-i", host.container, "python3", "-"], input=READER, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -173,7 +207,8 @@ def install() -> list[Gateway]:
     common.run(COMMAND, "down", "--lab", LAB)
     common.run(COMMAND, "up", "--fresh", "--lab", LAB, "--hosts", ",".join(names))
     # Debian's journal is kept on disk by default; the lab's image leaves the directory out that says so.
-    docker("exec", f"edgestack-{LAB}-{DEFAULTS}", "sh", "-c", "mkdir -p /var/log/journal && systemctl restart systemd-journald")
+    peer = f"edgestack-{LAB}-{DEFAULTS}"
+    docker("exec", peer, "sh", "-c", "mkdir -p /var/log/journal && systemctl restart systemd-journald")
     common.SCRATCH.mkdir(parents=True, exist_ok=True)
     devices = common.SCRATCH / "gateway_devices.csv"
     with devices.open("w", newline="") as file:
@@ -186,6 +221,8 @@ def install() -> list[Gateway]:
         cwd=common.ROOT, EDGESTACK_LAB=LAB, ANSIBLE_CONFIG=str(common.ROOT / "ansible.cfg"),
         ANSIBLE_COLLECTIONS_PATH=str(common.BUILD / "collections"), ANSIBLE_HOME=str(common.BUILD / "ansible"),
     )  # fmt: skip
+    # The collection's own look at the queues is no program's default.
+    docker("exec", peer, "systemctl", "disable", "--now", "edgestack-uplink.timer")
     found = json.loads((common.BUILD / "lab" / "labs" / LAB / "hosts.json").read_text())["hosts"]
     return [Gateway(name, found[name]["address"], found[name]["container"]) for name in SITES]
 
@@ -250,33 +287,38 @@ def _rows() -> collections.abc.Iterator[common.Row]:
         progress(f"{len(gateways) * DEVICES} devices send; {WARM_SECONDS} s until everything has found its pace")
         time.sleep(WARM_SECONDS)
         progress(f"measuring for {MEASURE_SECONDS} s")
-        start = {name: (written(host.container), accounting.device_writes(host.container)) for name, host in by_name.items()}
-        moment = time.monotonic()
-        while time.monotonic() - moment < MEASURE_SECONDS:
-            time.sleep(min(20.0, max(0.1, MEASURE_SECONDS - (time.monotonic() - moment))))
+
+        def look() -> None:
             memory: collections.Counter[str] = collections.Counter()
             for process in accounting.processes(by_name[FULL].container):
                 memory[part(process.name)] += process.resident
             for name, size in memory.items():
                 seen[name] = max(seen.get(name, 0.0), size / 1048576)
-        end = {name: (written(host.container), accounting.device_writes(host.container)) for name, host in by_name.items()}
-        a_day = DAY / (time.monotonic() - moment) / 1e6
+
+        usual = measure(gateways, MEASURE_SECONDS, look)
+        progress(f"the centre is switched off for {AWAY_SECONDS} s")
+        docker("kill", f"edgestack-{LAB}-centre")
+        away = measure(gateways, AWAY_SECONDS)
+        docker("start", f"edgestack-{LAB}-centre")
         sent = {name: load.number for name, load in running.items()}
-    parts = {name: {one: (end[name][0].get(one, 0) - start[name][0].get(one, 0)) * a_day for one in end[name][0]} for name in by_name}
-    devices = {name: sum(end[name][1].values()) - sum(start[name][1].values()) for name in by_name}
-    rate = f"{DEVICES} devices, a reading a second each"
-    whole = {name: sum(found.values()) for name, found in parts.items()}
-    limits = {10: (whole[DEFAULTS], "less than the defaults"), 60: (whole[DEFAULTS] / 5, "a fifth of the defaults")}
+    rate = f"{DEVICES} devices, a reading a second each, copied to the centre"
+    peer = usual[DEFAULTS]
+    limits = {10: (peer.whole, "less than the defaults"), 60: (peer.whole / 5, "a fifth of the defaults")}
     for name, window in WINDOWS.items():
+        ours = usual[name]
         limit, limit_name = limits.get(window, (None, ""))
-        yield common.Row(f"gateway written a day at {window} s", "MB", whole[name], whole[DEFAULTS], PEER, limit, limit_name,
-                         f"{rate}; {MEASURE_SECONDS} s counted in /proc/PID/io, for a day")
+        yield common.Row(f"gateway written a day at {window} s", "MB", ours.whole, peer.whole, PEER, limit, limit_name,
+                         f"{rate}; {MEASURE_SECONDS} s counted in /proc/PID/io, for a day; the peer writes and takes its host's metrics every 10 s,"
+                         " with the same duties and the journal on disk")
         for one in (*dict.fromkeys(PARTS.values()), REST):
-            yield common.Row(f"gateway written a day at {window} s {one}", "MB", parts[name].get(one, 0.0), parts[DEFAULTS].get(one, 0.0), PEER)
+            yield common.Row(f"gateway written a day at {window} s {one}", "MB", ours.parts.get(one, 0.0), peer.parts.get(one, 0.0), PEER)
         # Cgroup 1 counts nothing of what goes through a container's layered file system.
-        if any(devices.values()):
-            yield common.Row(f"gateway written a day at {window} s to the device", "MB", devices[name] * a_day, devices[DEFAULTS] * a_day, PEER,
+        if any(one.device for one in usual.values()):
+            yield common.Row(f"gateway written a day at {window} s to the device", "MB", ours.device, peer.device, PEER,
                              note="counted by the kernel where it goes to the block device")
+        yield common.Row(f"gateway written a day at {window} s without the centre", "MB", away[name].whole, away[DEFAULTS].whole, PEER,
+                         note=f"the first {AWAY_SECONDS} s after the centre was switched off, for a day; journald {away[name].parts.get('journald', 0.0):.1f},"
+                         f" the peer's {away[DEFAULTS].parts.get('journald', 0.0):.1f}")
     yield from memory_rows(by_name[FULL], seen)
     killed = sum(accounting.killed_for_memory(host.container) for host in gateways)
     yield common.Row("gateway memory killed", "processes", killed, limit=0, limit_name="none", note="ended by the kernel because 1 GB was full, on any gateway")

@@ -1132,7 +1132,7 @@ def test_burst_with_manual_acknowledgement(standin):
             sender.send(0x32, sender.text("t/a") + struct.pack(">H", i % 65535 + 1) + str(i).encode())
         acks.join(30)
         assert not acks.is_alive(), "not everything was acknowledged"
-    assert done.wait(30), f"{len(got)} of {count} arrived"
+    assert done.wait(180), f"{len(got)} of {count} arrived"
     assert one.get("/clients/telegraf")["send_msg.dropped"] == 0
     subscriber.disconnect()
     subscriber.loop_stop()

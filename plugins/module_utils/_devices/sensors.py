@@ -169,6 +169,38 @@ def inputs(sensors: t.Any, profiles: t.Mapping[str, t.Mapping[str, t.Any]]) -> l
     return out
 
 
+# Inputs that run a program of the host: Telegraf's image has no Python, and nothing of the collection.
+_PROGRAMS = ("exec", "execd")
+# The kernel's own files, which a container sees as its host does.
+_KERNEL = ("/sys/", "/proc/")
+
+
+def outside_container(sensor: t.Mapping[str, t.Any]) -> str:
+    """What of the host a sensor, as inputs() returns it, needs that a container does not have; empty when it can be read from one.
+
+    A container gets no device: it would not start, with all that Telegraf does for the others, while one is unplugged.
+    """
+    if sensor["plugin"] in _PROGRAMS:
+        return "a program on the host"
+    for text in _texts(sensor["settings"]):
+        path = text.removeprefix("file://")
+        if path.startswith("/dev/"):
+            return f"the device {path}"
+        if path.startswith("/") and not path.startswith(_KERNEL):
+            return f"the file {path}"
+    return ""
+
+
+def _texts(value: t.Any) -> t.Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, (dict, list)):
+            yield from _texts(one)
+
+
 def readings(wanted: t.Sequence[t.Mapping[str, t.Any]], profiles: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
     """What the script makes readings with: measurement and fields by the sensor's name."""
     return {

@@ -351,6 +351,19 @@ def small_gateway(memory_mb: int, architecture: str, components: t.Iterable[str]
     ]
 
 
+def contained_sensors(needs: t.Mapping[str, str]) -> list[Finding]:
+    """Sensors that a Telegraf in a container cannot read. needs: what of the host, by the sensor's name; empty for those that it can."""
+    found = [f"{name} ({need})" for name, need in needs.items() if need]
+    if not found:
+        return []
+    return [
+        Finding(
+            f"Telegraf in a container cannot read the sensors {', '.join(found)}",
+            "Do: set telegraf_install_method to package for this host, or take these sensors out of telegraf_sensors",
+        )
+    ]
+
+
 LOSS_WINDOW = range(1, 301)
 
 

@@ -23,6 +23,7 @@ import time
 # systemd-timesyncd keeps; and what the installation wrote.
 SOURCES = (
     "/var/lib/influxdb/engine/wal/*/*/*/*.wal",
+    "/var/lib/edgestack/data/influxdb/engine/wal/*/*/*/*.wal",
     "/var/lib/mysql/ib_logfile0",
     "/var/log/journal/*/*.journal",
     "/var/lib/systemd/timesync/clock",
@@ -33,7 +34,13 @@ SOURCES = (
 # A time that no such host will see is a broken file system, not a time.
 LATEST = 4_102_444_800  # 2100-01-01
 FLAG = "/run/systemd/timesync/synchronized"
-TAG = "/etc/telegraf/telegraf.d/edgestack-clock.conf"
+# Telegraf's directory for it, as a package and as a container; and what makes it look again: with a persistent session and readings that
+# are acknowledged only when they are stored, nothing is lost by this.
+PLACES = {
+    "/etc/telegraf/telegraf.d": ["systemctl", "try-restart", "telegraf.service"],
+    "/etc/edgestack/containers/telegraf/telegraf.d": ["docker", "restart", "edgestack-telegraf"],
+}
+TAG = "edgestack-clock.conf"
 TAG_TEXT = """# Managed by edgestack.iot: the host started without the network's time. Goes away by itself when it comes.
 [global_tags]
   clock = "unsynced"
@@ -74,17 +81,21 @@ def restore() -> int:
     return 0
 
 
-def mark(unsynced: bool, path: str = TAG) -> bool:
-    """Gives Telegraf's configuration the tag, or takes it away; whether that changed something."""
-    if unsynced == os.path.exists(path) or not os.path.isdir(os.path.dirname(path)):
-        return False
-    if unsynced:
-        with open(path + ".new", "w", encoding="utf-8") as file:
-            file.write(TAG_TEXT)
-        os.replace(path + ".new", path)
-    else:
-        os.unlink(path)
-    return True
+def mark(unsynced: bool, places: tuple[str, ...] = tuple(PLACES)) -> list[str]:
+    """Gives Telegraf's configuration the tag, or takes it away; the places where that changed something."""
+    changed = []
+    for place in places:
+        path = os.path.join(place, TAG)
+        if unsynced == os.path.exists(path) or not os.path.isdir(place):
+            continue
+        changed.append(place)
+        if unsynced:
+            with open(path + ".new", "w", encoding="utf-8") as file:
+                file.write(TAG_TEXT)
+            os.replace(path + ".new", path)
+        else:
+            os.unlink(path)
+    return changed
 
 
 def wait(seconds: float) -> int:
@@ -103,10 +114,11 @@ def wait(seconds: float) -> int:
 def watch() -> int:
     while not synchronized():
         time.sleep(5)
-    if mark(False):
+    changed = mark(False)
+    if changed:
         print("the network's time has come: readings are not marked any more")
-        # With a persistent session and readings that are acknowledged only when they are stored, nothing is lost by this.
-        subprocess.run(["systemctl", "try-restart", "telegraf.service"], check=False)
+    for place in changed:
+        subprocess.run(PLACES[place], check=False)
     return 0
 
 

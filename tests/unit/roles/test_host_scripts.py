@@ -59,22 +59,28 @@ def test_who_has_the_time(clock, tmp_path):
 
 
 def test_readings_are_marked_when_no_time_comes(clock, tmp_path, monkeypatch):
-    tag = str(tmp_path / "clock.conf")
+    package, container = tmp_path / "package", tmp_path / "container"
+    package.mkdir()
+    monkeypatch.setattr(clock, "PLACES", dict(zip(map(str, (package, container)), clock.PLACES.values(), strict=True)))
     mark = clock.mark
-    monkeypatch.setattr(clock, "mark", lambda unsynced: mark(unsynced, tag))
+    monkeypatch.setattr(clock, "mark", lambda unsynced: mark(unsynced, tuple(clock.PLACES)))
     monkeypatch.setattr(clock, "synchronized", lambda: False)
     assert clock.main(["wait", "0"]) == 0
-    assert '[global_tags]\n  clock = "unsynced"' in (tmp_path / "clock.conf").read_text()
+    assert '[global_tags]\n  clock = "unsynced"' in (package / clock.TAG).read_text() and not container.exists()
     assert clock.ran == ["systemctl start --no-block edgestack-clock-watch.service"]
     answers = iter([False, True])
     monkeypatch.setattr(clock, "synchronized", lambda: next(answers))
     assert clock.main(["watch"]) == 0
-    assert os.listdir(tmp_path) == [] and clock.ran[-1] == "systemctl try-restart telegraf.service"
+    assert os.listdir(package) == [] and clock.ran[1:] == ["systemctl try-restart telegraf.service"]
     # With the time there from the start nothing is done.
     clock.ran.clear()
     monkeypatch.setattr(clock, "synchronized", lambda: True)
     assert clock.main(["wait", "60"]) == clock.main(["watch"]) == 0 and clock.ran == []
-    assert mark(True, str(tmp_path / "no Telegraf" / "x.conf")) is False
+    # Telegraf in a container is told in its own way.
+    package.rmdir()
+    container.mkdir()
+    assert clock.mark(True) == [str(container)] and clock.mark(True) == []
+    assert clock.main(["watch"]) == 0 and clock.ran == ["docker restart edgestack-telegraf"]
 
 
 def test_the_clock_has_its_words(clock, capsys):

@@ -142,3 +142,27 @@ def test_every_profile_of_a_sensor_can_be_read():
     for name in KNOWN:
         (found,) = sensors.inputs([{"name": name, "profile": name, "parameters": parameters.get(name, {})}], KNOWN)
         assert tomllib.loads(sensors.toml(found["plugin"], found["settings"]))
+
+
+@pytest.mark.parametrize(
+    "profile, parameters, needs",
+    [
+        ("ds18b20", {"id": "28-0316a2793aff"}, ""),
+        ("dht11_iio", {}, ""),
+        ("pi_temperature", {}, ""),
+        ("sdm120", {"controller": "tcp://192.168.1.9:502"}, ""),
+        ("sdm120", {"controller": "file:///dev/ttyUSB0", "mode": "RTU"}, "the device /dev/ttyUSB0"),
+        ("serial_json", {"device": "/dev/ttyUSB0"}, "a program on the host"),
+        ("gpio_contact", {"line": 17}, "a program on the host"),
+    ],
+)
+def test_what_a_container_lacks(profile, parameters, needs):
+    (found,) = sensors.inputs([sensor(profile=profile, parameters=parameters)], KNOWN)
+    assert sensors.outside_container(found) == needs
+
+
+def test_a_container_has_no_other_files_of_its_host():
+    settings = {"files": ["/sys/a", "/proc/b", "/var/lib/c"], "count": 1, "more": [{"text": "x"}]}
+    assert sensors.outside_container({"plugin": "file", "settings": settings}) == "the file /var/lib/c"
+    del settings["files"][2]
+    assert sensors.outside_container({"plugin": "file", "settings": settings}) == ""

@@ -345,7 +345,9 @@ def test_empty_queues_are_written_now_and_then_and_the_card_is_spared(tmp_path, 
     uplink.run(wanted, 1_001_240.0)
     uplink.run(wanted, 1_001_300.0)
     assert written() == 4
-    uplink.run(wanted, 1_001_840.0)
+    uplink.run(wanted, 1_004_800.0)
+    assert written() == 4
+    uplink.run(wanted, 1_004_840.0)
     assert written() == 5
     # A clock that was set back.
     uplink.run(wanted, 1_000_000.0)

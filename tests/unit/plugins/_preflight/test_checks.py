@@ -199,6 +199,13 @@ def test_secrets_are_not_read_as_an_inventory(tmp_path):
     assert checks.inventory([str(tmp_path / "site")], hidden, []) == []
 
 
+def test_sensors_that_a_container_cannot_read():
+    assert checks.contained_sensors({}) == checks.contained_sensors({"cellar": ""}) == []
+    (found,) = checks.contained_sensors({"cellar": "", "door": "a program on the host", "meter": "the device /dev/ttyUSB0"})
+    assert found.what == "Telegraf in a container cannot read the sensors door (a program on the host), meter (the device /dev/ttyUSB0)"
+    assert "telegraf_install_method to package" in found.do
+
+
 @pytest.mark.parametrize("value", [0, 301, -5, "10s", None, 1.5])
 def test_a_loss_window_is_whole_seconds(value):
     assert whats(checks.loss_window(value)) == [f"gateway_loss_window is {value}, which is no whole number of seconds from 1 to 300"]
