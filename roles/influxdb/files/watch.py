@@ -173,7 +173,7 @@ def look(options: argparse.Namespace, state: State, clock: float) -> int:
         if state.hurt and free < ROOM:
             say(state, ERROR, f"InfluxDB refuses writes, because its disk is full; it is restarted when {ROOM // 2**20} MiB are free in {options.data}")
         elif state.hurt:
-            say(state, ERROR, f"InfluxDB still refuses writes after {state.restarts} restarts; the next one is not before {state.pause:.0f} s have passed")
+            say(state, ERROR, f"InfluxDB refuses writes after restart {state.restarts}, too; the next one has to wait {state.pause:.0f} s from that on")
         else:
             say(state, NOTICE, "")
         return 0

@@ -224,7 +224,7 @@ def test_a_look_remembers_says_what_it_sees_once_and_restarts(watch, database, m
     database.restarted.unlink()
     database.count(5)
     assert database.look() == 0 and not database.restarted.exists()
-    assert "still refuses writes after 1 restarts" in capsys.readouterr().out
+    assert "refuses writes after restart 1, too; the next one has to wait 120 s" in capsys.readouterr().out
     state = json.loads(database.state.read_text())
     assert state["hurt"] is True and state["restarts"] == 1
 
