@@ -4,7 +4,7 @@
 
 """The way of a reading, with the roles' settings and with the programs' own defaults: what is lost, how fast, at what cost.
 
-    python tests/bench/pipeline.py
+    make bench BENCH=pipeline
 
 PIPELINE_READINGS is the size of the burst (100,000). Telegraf and InfluxDB are real; the broker is the lab's stand-in, so that figures
 of the broker are not EMQX's. Publisher and programs share the machine.
@@ -12,8 +12,8 @@ of the broker are not EMQX's. Publisher and programs share the machine.
 
 from __future__ import annotations
 
+import collections.abc
 import contextlib
-import json
 import os
 import pathlib
 import shutil
@@ -24,9 +24,9 @@ import threading
 import time
 import typing as t
 
-if __name__ == "__main__":
-    _tests = pathlib.Path(__file__).parents[1]
-    sys.path[:0] = [str(_tests), str(_tests.parent / "build" / "collections")]
+import common
+
+sys.path[:0] = [str(common.ROOT / "tests"), str(common.BUILD / "collections")]
 
 from stack import devices
 from stack.influxd import Influxd
@@ -41,22 +41,9 @@ RATE, RATE_SECONDS = 2000, 15
 PEER = "same programs, own defaults"
 PARTS = ("broker", "telegraf", "influxdb")
 
-Row = dict[str, t.Any]
 
-
-def row(name: str, unit: str, ours: t.Any, peer: t.Any = None, limit: t.Any = None, limit_name: str = "", note: str = "") -> Row:
-    """One line of the table."""
-    rounded = [round(value, 3) if isinstance(value, float) else value for value in (ours, peer)]
-    return {
-        "name": f"pipeline {name}",
-        "unit": unit,
-        "ours": rounded[0],
-        "peer": rounded[1],
-        "peer_name": PEER if peer is not None else "",
-        "limit": limit,
-        "limit_name": limit_name,
-        "note": note,
-    }
+def row(name: str, unit: str, ours: float, peer: float | None = None, limit: float | None = None, limit_name: str = "", note: str = "") -> common.Row:
+    return common.Row(f"pipeline {name}", unit, ours, peer, PEER if peer is not None else "", limit, limit_name, note)
 
 
 @contextlib.contextmanager
@@ -176,38 +163,26 @@ def uplink() -> tuple[int, float, float]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def rows() -> list[Row]:
+def rows() -> collections.abc.Iterator[common.Row]:
     ours, peer = burst(False), burst(True)
     size = f"{READINGS} readings from {DEVICES} devices, as fast as it goes; the broker is a stand-in"
-    table = [
-        row("burst lost", "readings", ours["lost"], peer["lost"], 0, "nothing may be lost", size),
-        row("burst stored twice", "readings", ours["twice"], peer["twice"], 0, "once each"),
-        row("burst acknowledged", "readings/s", ours["published"], peer["published"], 10000, "at least", "the publisher's rate"),
-        row("burst publish to queryable", "readings/s", ours["stored"], peer["stored"], note="stored ones, until the last"),
-    ]
+    yield row("burst lost", "readings", ours["lost"], peer["lost"], 0, "nothing may be lost", size)
+    yield row("burst stored twice", "readings", ours["twice"], peer["twice"], 0, "once each")
+    yield row("burst acknowledged", "readings/s", ours["published"], peer["published"], 10000, "at least", "the publisher's rate")
+    yield row("burst publish to queryable", "readings/s", ours["stored"], peer["stored"], note="stored ones, until the last")
     for part in PARTS:
-        table.append(row(f"burst cpu {part}", "s", ours["cpu"][part], peer["cpu"][part]))
-        table.append(row(f"burst memory {part}", "MiB", ours["memory"][part], peer["memory"][part]))
+        yield row(f"burst cpu {part}", "s", ours["cpu"][part], peer["cpu"][part])
+        yield row(f"burst memory {part}", "MiB", ours["memory"][part], peer["memory"][part])
     median, high, lost = delay(False)
     peer_median, peer_high, peer_lost = delay(True)
     note = f"{RATE}/s for {RATE_SECONDS} s, asked every 20 ms"
-    table += [
-        row("delay median", "s", median, peer_median, note=note),
-        row("delay p99", "s", high, peer_high, 1, "less than", note),
-        row("steady lost", "readings", lost, peer_lost, 0, "nothing may be lost", note),
-    ]
+    yield row("delay median", "s", median, peer_median, note=note)
+    yield row("delay p99", "s", high, peer_high, 1, "less than", note)
+    yield row("steady lost", "readings", lost, peer_lost, 0, "nothing may be lost", note)
     for name, who in (("telegraf killed", ("telegraf",)), ("influxdb killed", ("influxd",)), ("both killed", ("telegraf", "influxd"))):
-        table.append(row(f"{name} lost", "readings", accident(who), None, 0, "nothing may be lost", "kill -9 in the middle of the burst, back after 1 s"))
+        yield row(f"{name} lost", "readings", accident(who), None, 0, "nothing may be lost", "kill -9 in the middle of the burst, back after 1 s")
     lost, first, last = uplink()
     note = f"{READINGS} readings while the centre is away, and the gateway killed -9"
-    table += [
-        row("uplink away lost", "readings", lost, None, 0, "nothing may be lost", note),
-        row("uplink back first", "s", first, note=note),
-        row("uplink back last", "s", last, note=note),
-    ]
-    return table
-
-
-if __name__ == "__main__":
-    for line in rows():
-        print(json.dumps(line))
+    yield row("uplink away lost", "readings", lost, None, 0, "nothing may be lost", note)
+    yield row("uplink back first", "s", first, note=note)
+    yield row("uplink back last", "s", last, note=note)
