@@ -76,10 +76,11 @@ def run(*words: str | os.PathLike[str], cwd: pathlib.Path | None = None, **envir
 
 def _watch(root: int, peak: list[int], ended: threading.Event) -> None:
     while not ended.wait(0.1):
-        peak[0] = max(peak[0], sum(_proportional(pid) for pid in _tree(root)))
+        peak[0] = max(peak[0], sum(proportional(pid) for pid in tree(root)))
 
 
-def _tree(root: int) -> list[int]:
+def tree(root: int) -> list[int]:
+    """A process and all that come from it."""
     found = [root]
     for pid in found:
         with contextlib.suppress(OSError):
@@ -88,7 +89,7 @@ def _tree(root: int) -> list[int]:
     return found
 
 
-def _proportional(pid: int) -> int:
+def proportional(pid: int) -> int:
     """KiB, where pages that several processes share count once."""
     with contextlib.suppress(OSError):
         for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
