@@ -110,6 +110,23 @@ def playbook(text: str, directory: pathlib.Path, **environment: str) -> Run:
     )  # fmt: skip
 
 
+def site(lab: str, *arguments: str | os.PathLike[str], **environment: str) -> Run:
+    """site.yml on the hosts of a lab."""
+    return run(
+        pathlib.Path(sys.executable).with_name("ansible-playbook"), *arguments, ROOT / "site.yml", cwd=ROOT, EDGESTACK_LAB=lab,
+        ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_COLLECTIONS_PATH=str(BUILD / "collections"), ANSIBLE_HOME=str(BUILD / "ansible"),
+        **environment,
+    )  # fmt: skip
+
+
+def inside(container: str, *words: str, text: str = "") -> str:
+    """What a command prints in a host of the lab; text is its standard input."""
+    done = subprocess.run(["docker", "exec", "-i", container, *words], input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"{container}: {' '.join(words)}: {(done.stderr or done.stdout).strip()[-1000:]}")
+    return done.stdout
+
+
 def table(rows: collections.abc.Sequence[Row]) -> str:
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"

@@ -18,7 +18,6 @@ import contextlib
 import json
 import pathlib
 import statistics
-import subprocess
 import sys
 
 import common
@@ -74,25 +73,13 @@ for _ in range(int(times)):
 """
 
 
-def inside(container: str, *words: str, text: str = "") -> str:
-    done = subprocess.run(["docker", "exec", "-i", container, *words], input=text, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise common.BenchError(f"{container}: {' '.join(words)}: {(done.stderr or done.stdout).strip()[-1000:]}")
-    return done.stdout
-
-
 def site(method: str) -> float:
-    return common.run(
-        pathlib.Path(sys.executable).with_name("ansible-playbook"), f"--inventory={common.ROOT}/inventories/demo", "--limit=centre",
-        common.ROOT / "site.yml", cwd=common.ROOT, EDGESTACK_LAB=LABS[method], IOT_INSTALL_METHOD=method,
-        ANSIBLE_CONFIG=str(common.ROOT / "ansible.cfg"), ANSIBLE_COLLECTIONS_PATH=str(common.BUILD / "collections"),
-        ANSIBLE_HOME=str(common.BUILD / "ansible"),
-    ).seconds  # fmt: skip
+    return common.site(LABS[method], f"--inventory={common.ROOT}/inventories/demo", "--limit=centre", IOT_INSTALL_METHOD=method).seconds
 
 
 def starts(method: str, container: str, component: str) -> float:
     command = ["docker", "VERB", f"edgestack-{component}"] if method == "container" else ["systemctl", "VERB", UNITS[component]]
-    out = inside(container, "python3", "-", component, str(STARTS), *command, text=STARTER)
+    out = common.inside(container, "python3", "-", component, str(STARTS), *command, text=STARTER)
     return statistics.median(float(line) for line in out.split())
 
 
@@ -131,8 +118,8 @@ def _rows() -> collections.abc.Iterator[common.Row]:
         resident[method] = memory(host)
         if method == "container":
             for component in UNITS:
-                image = inside(host, "docker", "inspect", "--format", "{{.Image}}", f"edgestack-{component}").strip()
-                images[component] = int(inside(host, "docker", "image", "inspect", "--format", "{{.Size}}", image)) / 1e6
+                image = common.inside(host, "docker", "inspect", "--format", "{{.Image}}", f"edgestack-{component}").strip()
+                images[component] = int(common.inside(host, "docker", "image", "inspect", "--format", "{{.Size}}", image)) / 1e6
         common.run(COMMAND, "down", "--lab", lab)
     yield common.Row("containers site", "s", first["container"], first["package"], "packages", note="one host, everything, from the bundle")
     yield common.Row("containers site without changes", "s", again["container"], again["package"], "packages")

@@ -23,7 +23,6 @@ import csv
 import dataclasses
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import threading
@@ -193,10 +192,7 @@ def measure(gateways: list[Gateway], seconds: float, look: collections.abc.Calla
 
 
 def stored(host: Gateway) -> set[tuple[str, int]]:
-    done = subprocess.run(["docker", "exec", "-i", host.container, "python3", "-"], input=READER, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise common.BenchError(f"{host.name} does not say what it has stored: {done.stderr[-500:]}")
-    return {(name, number) for name, number in json.loads(done.stdout)}
+    return {(name, number) for name, number in json.loads(common.inside(host.container, "python3", "-", text=READER))}
 
 
 def install() -> list[Gateway]:
@@ -217,11 +213,7 @@ def install() -> list[Gateway]:
         rows.writerow(["id", "profile", "site"])
         rows.writerows([f"{site}-{index}", "generic_json", site] for site in SITES.values() for index in range(DEVICES))
     progress("installing the site (five to ten minutes)")
-    common.run(
-        pathlib.Path(sys.executable).with_name("ansible-playbook"), *INVENTORIES, "-e", f"iot_devices_file={devices}", common.ROOT / "site.yml",
-        cwd=common.ROOT, EDGESTACK_LAB=LAB, ANSIBLE_CONFIG=str(common.ROOT / "ansible.cfg"),
-        ANSIBLE_COLLECTIONS_PATH=str(common.BUILD / "collections"), ANSIBLE_HOME=str(common.BUILD / "ansible"),
-    )  # fmt: skip
+    common.site(LAB, *INVENTORIES, "-e", f"iot_devices_file={devices}")
     # The collection's own look at the queues is no program's default.
     docker("exec", peer, "systemctl", "disable", "--now", "edgestack-uplink.timer")
     found = json.loads((common.BUILD / "lab" / "labs" / LAB / "hosts.json").read_text())["hosts"]

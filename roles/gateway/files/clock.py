@@ -81,10 +81,10 @@ def restore() -> int:
     return 0
 
 
-def mark(unsynced: bool, places: tuple[str, ...] = tuple(PLACES)) -> list[str]:
+def mark(unsynced: bool) -> list[str]:
     """Gives Telegraf's configuration the tag, or takes it away; the places where that changed something."""
     changed = []
-    for place in places:
+    for place in PLACES:
         path = os.path.join(place, TAG)
         if unsynced == os.path.exists(path) or not os.path.isdir(place):
             continue

@@ -62,8 +62,6 @@ def test_readings_are_marked_when_no_time_comes(clock, tmp_path, monkeypatch):
     package, container = tmp_path / "package", tmp_path / "container"
     package.mkdir()
     monkeypatch.setattr(clock, "PLACES", dict(zip(map(str, (package, container)), clock.PLACES.values(), strict=True)))
-    mark = clock.mark
-    monkeypatch.setattr(clock, "mark", lambda unsynced: mark(unsynced, tuple(clock.PLACES)))
     monkeypatch.setattr(clock, "synchronized", lambda: False)
     assert clock.main(["wait", "0"]) == 0
     assert '[global_tags]\n  clock = "unsynced"' in (package / clock.TAG).read_text() and not container.exists()
