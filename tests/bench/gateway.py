@@ -46,10 +46,10 @@ PEER = "programs' defaults"
 DEVICES = 10
 MEMORY_MB = 1024
 DAY = 86400
-# Longer than the rarest of Telegraf's figures: for a measurement that it has not seen before InfluxDB writes more than for all others.
-WARM_SECONDS = 660
-# Five of the longest windows.
-MEASURE_SECONDS = 300
+# Three of the longest windows: for a measurement that it has not seen before InfluxDB writes more than for all others.
+WARM_SECONDS = 180
+# Ten of them.
+MEASURE_SECONDS = 600
 AWAY_SECONDS = 120
 # Seconds before the longest window ends: the worst moment there is for that one, and two different ones for the others.
 CUTS_BEFORE = (3.0, 8.0)

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import secrets
 import shutil
 import ssl
@@ -14,8 +16,10 @@ import time
 import urllib.request
 
 import pytest
+import yaml
 from free_ports import free_port
-from stack.telegraf import Place
+from stack.programs import ROOT
+from stack.telegraf import ROLE, Place
 
 from ansible_collections.edgestack.iot.plugins.module_utils._influxdb import resources
 
@@ -171,6 +175,52 @@ RUBBISH = [
     'ünïcödé \u2028 " \\ \n\t,= end\\'.encode(),
     b"\xc3" * 1040000,
 ]
+
+
+def measured(place, **variables) -> dict[str, set[str]]:
+    """The fields of each measurement that this Telegraf writes of its host."""
+    written = place.directory / "written"
+    place.render(
+        telegraf_mqtt=False, telegraf_broker_url="", telegraf_interval="1s", telegraf_flush_interval="200ms", telegraf_health_port=free_port(),
+        telegraf_influxdb_url=f"http://127.0.0.1:{free_port()}", telegraf_diskio_devices=["*"], telegraf_net_interfaces=["*"],
+        telegraf_extra_config=f'[[outputs.file]]\nfiles = ["{written}"]', **variables,
+    )  # fmt: skip
+    place.check()
+    written.write_text("")
+    found: dict[str, set[str]] = {}
+    deadline = time.monotonic() + 30
+    with place.running():
+        # A rate needs two rounds, and something to measure.
+        while "io_await" not in found.get("diskio", ()):
+            assert time.monotonic() < deadline, place.log
+            time.sleep(0.2)
+            with (place.directory / "noise").open("ab") as noise:
+                noise.write(secrets.token_bytes(4096))
+                os.fsync(noise.fileno())
+            for line in written.read_text().splitlines():
+                if matched := re.match(r"([^, ]+)\S* (.*) \d+$", line):
+                    found.setdefault(matched[1], set()).update(re.findall(r"(?:^|,)(\w+)=", matched[2]))
+    return found
+
+
+def test_few_fields_are_written_to_a_card(place):
+    """A name that no input has would leave its field out without a word."""
+    everything, few = measured(place), measured(place, _iot_loss_window=60)
+    known = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["_telegraf_few_fields"]
+    for name in ("cpu", "mem", "system", "diskio", "net"):
+        assert few[name] == set(known[name]) < everything[name], name
+    counters = everything["internal_agent"] | everything["internal_write"]
+    assert few["internal_agent"] | few["internal_write"] == set(known["internal"]) < counters
+    assert "internal_gather" in everything and "internal_gather" not in few
+    assert measured(place, _iot_loss_window=60, telegraf_all_fields=True) == everything
+
+
+@pytest.mark.parametrize(("name", "path"), [("emqx", "/metrics?aggregate=true"), ("emqx_stats", "/stats")])
+def test_few_fields_of_the_broker_are_ones_that_it_has(name, path):
+    known = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["_telegraf_few_fields"][name]
+    recordings = [json.loads(line) for line in (ROOT / "tests" / "contracts" / "emqx" / "recordings-5.8.9.jsonl").read_text().splitlines()]
+    answer = next(one["response"]["body"] for one in recordings if one.get("request", {}).get("path") == path)
+    assert set(known) <= (answer[0] if isinstance(answer, list) else answer).keys()
 
 
 def test_rubbish_is_kept_and_stops_nothing(pipeline):
