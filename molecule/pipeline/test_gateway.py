@@ -455,6 +455,20 @@ def test_a_full_disk_corrupts_nothing_and_what_waited_comes_by_itself(river):
     until(lambda: not waiting(), 150)
 
 
+def test_a_gateway_that_is_away_holds_no_other_up(tmp_path):
+    groups = {name: {"hosts": {"gateway-9": None}} for name in ("gateways", "mysql", "emqx", "influxdb", "telegraf")}
+    groups["gateways"]["hosts"]["gateway-9"] = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "iot_site": "nowhere"}
+    inventory = tmp_path / "away.json"
+    inventory.write_text(json.dumps({"all": {"children": groups}}))
+    out = play("site.yml", f"--inventory={inventory}", "--check", check=False)
+    recap = {host: dict(re.findall(r"(\w+)=(\d+)", counts)) for host, counts in re.findall(r"^(\S+) +: (ok=.*)$", out, re.MULTILINE)}
+    away = recap.pop("gateway-9")
+    assert (away["ok"], away["unreachable"], away["failed"]) == ("0", "1", "0"), out
+    assert {host: (counts["unreachable"], counts["failed"]) for host, counts in recap.items()} == dict.fromkeys(recap, ("0", "0")), out
+    # To the last play that each has.
+    assert min(int(counts["ok"]) for counts in recap.values()) > 20, out
+
+
 def test_what_the_centre_refuses_fails_the_verification(tmp_path):
     """A field of another type than the centre's cannot be brought: it stays on the gateway, and verify.yml says so."""
     then = (int(time.time()) - 900) * 10**9
