@@ -457,7 +457,9 @@ def test_a_full_disk_corrupts_nothing_and_what_waited_comes_by_itself(river):
 
 def test_a_gateway_that_is_away_holds_no_other_up(tmp_path):
     groups = {name: {"hosts": {"gateway-9": None}} for name in ("gateways", "mysql", "emqx", "influxdb", "telegraf")}
-    groups["gateways"]["hosts"]["gateway-9"] = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "iot_site": "nowhere"}
+    groups["gateways"]["hosts"]["gateway-9"] = {
+        "ansible_host": "127.0.0.1", "ansible_port": 1, "iot_address": "gateway-9.iot.internal", "iot_site": "nowhere", "demo_build": f"{ROOT}/build",
+    }  # fmt: skip
     inventory = tmp_path / "away.json"
     inventory.write_text(json.dumps({"all": {"children": groups}}))
     out = play("site.yml", f"--inventory={inventory}", "--check", check=False)
