@@ -9,6 +9,7 @@ Needs nothing else of the lab: the benchmarks and the scenarios use it too.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from dataclasses import dataclass
@@ -30,14 +31,14 @@ class Process:
 
 
 def _docker(*words: str) -> str:
-    done = subprocess.run(["docker", "container", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["docker", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
-        raise UnknownError(f"docker container {' '.join(words)}: {done.stderr.strip()}")
+        raise UnknownError(f"docker {' '.join(words)}: {done.stderr.strip()}")
     return done.stdout
 
 
 def main_process(container: str) -> int:
-    pid = int(_docker("inspect", "--format", "{{.State.Pid}}", container))
+    pid = int(_docker("container", "inspect", "--format", "{{.State.Pid}}", container))
     if not pid:
         raise UnknownError(f"{container} does not run")
     return pid
@@ -62,7 +63,7 @@ def directory(container: str, controller: str) -> Path:
 def processes(container: str) -> list[Process]:
     """Those that run now. What one has dirtied counts as written, whether or not the kernel has it on the device yet."""
     found = []
-    for line in _docker("top", container, "-eo", "pid,comm").splitlines()[1:]:
+    for line in _docker("container", "top", container, "-eo", "pid,comm").splitlines()[1:]:
         pid, name = line.split(maxsplit=1)
         try:
             counters = dict(re.findall(r"^(\w+): (\d+)$", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE))
@@ -74,18 +75,16 @@ def processes(container: str) -> list[Process]:
     return found
 
 
-def device_writes(container: str) -> dict[str, int]:
-    """Bytes that went to each block device. With cgroup 1 only those that a program waited for (fsync), not the kernel's write-back."""
-    place = directory(container, "blkio")
-    if (place / "io.stat").is_file():
-        text = (place / "io.stat").read_text()
-        return {device: int(count) for device, count in re.findall(r"^(\d+:\d+) .*\bwbytes=(\d+)", text, re.MULTILINE)}
-    found: dict[str, int] = {}
-    # Recursive: systemd inside may give a unit a group of its own.
-    text = (place / "blkio.throttle.io_service_bytes_recursive").read_text()
-    for device, count in re.findall(r"^(\d+:\d+) Write (\d+)$", text, re.MULTILINE):
-        found[device] = int(count)
-    return found
+def device_writes(container: str) -> int:
+    """Bytes that went to the host's own disk (`:disk`), with the file system's journal and metadata; what waits is written first."""
+    mounts = json.loads(_docker("container", "inspect", "--format", "{{json .Mounts}}", container))
+    name = next((one["Name"] for one in mounts if one["Destination"] == "/var" and one["Type"] == "volume"), None)
+    if name is None:
+        raise UnknownError(f"{container} has no disk of its own")
+    device = Path(json.loads(_docker("volume", "inspect", "--format", "{{json .Options}}", name))["device"])
+    _docker("container", "exec", container, "sync", "--file-system", "/var")
+    # In sectors of 512 bytes whatever the device's own are: Documentation/block/stat.rst of the kernel.
+    return int(Path("/sys/block", device.name, "stat").read_text().split()[6]) * 512
 
 
 def memory_peak(container: str) -> int:

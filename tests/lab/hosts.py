@@ -31,6 +31,8 @@ MEMORY = re.compile(r"([1-9][0-9]*)([mg])")
 # for others unanswered, so a host waits a second and no more.
 NO_RESOLVER = "127.0.0.1"
 ENGINE_LABEL = "edgestack-engine"
+DISK = "disk"
+DISK_BYTES = 4 << 30
 # What a Docker engine in a host wants beyond that: to make containers with capabilities of their own, on a file system that is no overlay.
 ENGINE_INSIDE = (
     "--label", f"{ENGINE_LABEL}=yes", "--volume", "/var/lib/docker",
@@ -48,6 +50,7 @@ class Host:
     release: str = "bookworm"
     architecture: str = "amd64"
     memory_mb: int = 0  # 0: as much as the machine has
+    disk: bool = False  # /var is a file system of its own
 
     @property
     def fqdn(self) -> str:
@@ -67,11 +70,12 @@ def offset(name: str) -> int:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A host as it is asked for: gateway-1, gateway-1:arm64, gateway-1:512m, gateway-1:arm64:1g."""
+    """A host as it is asked for: gateway-1, gateway-1:arm64, gateway-1:512m, gateway-1:arm64:1g, gateway-1:1g:disk."""
 
     name: str
     architecture: str = "amd64"
     memory_mb: int = 0
+    disk: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Wanted:
@@ -84,11 +88,11 @@ class Wanted:
                 memory.append(int(match[1]) * {"m": 1, "g": 1024}[match[2]])
             elif word in emulation.QEMU:
                 architecture.append(word)
-            else:
-                raise LabError(f"{text}: {word!r} is no architecture ({', '.join(emulation.QEMU)}) and no memory (512m, 1g)")
-        if len(architecture) > 1 or len(memory) > 1:
-            raise LabError(f"{text}: one architecture and one memory at most")
-        return cls(name, *(architecture or ["amd64"]), *(memory or [0]))
+            elif word != DISK:
+                raise LabError(f"{text}: {word!r} is no architecture ({', '.join(emulation.QEMU)}), no memory (512m, 1g) and not {DISK!r}")
+        if len(architecture) > 1 or len(memory) > 1 or words.count(DISK) > 1:
+            raise LabError(f"{text}: one architecture, one memory and one disk at most")
+        return cls(name, *(architecture or ["amd64"]), *(memory or [0]), DISK in words)
 
 
 def meminfo(memory_mb: int) -> str:
@@ -179,7 +183,7 @@ class Lab:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._key(self.ssh / "id_ed25519", "edgestack-lab")
         subnet = self._subnet()
-        hosts = [Host(one.name, str(subnet[offset(one.name)]), self.container(one.name), release, one.architecture, one.memory_mb)
+        hosts = [Host(one.name, str(subnet[offset(one.name)]), self.container(one.name), release, one.architecture, one.memory_mb, one.disk)
                  for one in wanted]
         for host in hosts:
             self._key(self.ssh / "hosts" / host.name, host.fqdn)
@@ -203,12 +207,16 @@ class Lab:
         if state and not fresh:
             made_from = docker("container", "inspect", "--format",
                                "{{.Config.Image}} {{.HostConfig.Memory}} {{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}}{{end}} "
-                               f'{{{{index .Config.Labels "{ENGINE_LABEL}"}}}}', host.container)
-            if made_from.split() != [image, str(host.memory_mb * 1048576), host.address, *(["yes"] if engine_inside else [])]:
-                say(f"{host.name}: the base image, the memory, the network or the need of an engine is another one, so the host is made anew")
+                               f'{{{{index .Config.Labels "{ENGINE_LABEL}"}}}} '
+                               '{{range .Mounts}}{{if eq .Destination "/var"}}disk{{end}}{{end}}', host.container)
+            wanted = [image, str(host.memory_mb * 1048576), host.address, *(["yes"] if engine_inside else []), *([DISK] if host.disk else [])]
+            if made_from.split() != wanted:
+                say(f"{host.name}: the base image, the memory, the disk, the network or the need of an engine is another one,"
+                    " so the host is made anew")
                 fresh = True
         if state and fresh:
             docker("container", "rm", "--force", "--volumes", host.container)
+            self._remove_disk(host.container)
             state = ""
         if not state:
             with step(f"creating {host.name}"):
@@ -235,6 +243,7 @@ class Lab:
             "--tmpfs", "/run:exec,mode=755", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec,mode=1777",
             *(ENGINE_INSIDE if engine_inside else ()),
             *(self._memory(host) if host.memory_mb else ()),
+            *(self._disk(host) if host.disk else ()),
             image,
         )
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
@@ -267,6 +276,30 @@ class Lab:
         write_if_changed(path, meminfo(host.memory_mb))
         return ["--memory", f"{host.memory_mb}m", "--memory-swap", f"{host.memory_mb}m", "--volume", f"{path}:/proc/meminfo:ro"]
 
+    def _disk(self, host: Host) -> list[str]:
+        """/var on a file system of its own, as Raspberry Pi OS mounts a card's: what is written to it can be counted, the journal of the
+        file system with it. The engine fills it from the image at the first start, and mounts it at each."""
+        need({"mkfs.ext4": "e2fsprogs", "debugfs": "e2fsprogs", "losetup": "mount"}, f"the disk of {host.name}")
+        file = self.directory / "disks" / f"{host.container}.ext4"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as stream:
+            stream.truncate(DISK_BYTES)
+        output(["mkfs.ext4", "-q", file])
+        # The engine fills what is empty.
+        output(["debugfs", "-w", "-R", "rmdir lost+found", file])
+        device = output(["losetup", "--find", "--show", file]).strip()
+        docker("volume", "create", "--driver", "local", "--opt", "type=ext4", "--opt", f"device={device}", "--opt", "o=noatime", host.container)
+        return ["--volume", f"{host.container}:/var"]
+
+    def _remove_disk(self, container: str) -> None:
+        file = self.directory / "disks" / f"{container}.ext4"
+        if not file.exists():
+            return
+        docker("volume", "rm", "--force", container)
+        for device in output(["losetup", "--noheadings", "--output", "NAME", "--associated", file]).split():
+            output(["losetup", "--detach", device])
+        file.unlink()
+
     def ssh_command(self, host: str, *command: str) -> list[str]:
         return ["ssh", "-F", str(self.ssh / "config"), "-o", "BatchMode=yes", host, *command]
 
@@ -296,7 +329,7 @@ class Lab:
                     "known_hosts": str(self.ssh / "known_hosts")},
             "hosts": {
                 host.name: {"address": host.address, "fqdn": host.fqdn, "container": host.container,
-                            "release": host.release, "architecture": host.architecture, "memory_mb": host.memory_mb}
+                            "release": host.release, "architecture": host.architecture, "memory_mb": host.memory_mb, DISK: host.disk}
                 for host in hosts
             },
         }
@@ -307,7 +340,7 @@ class Lab:
             return []
         found = json.loads(self.record.read_text())["hosts"]
         return [Host(name, one["address"], one["container"], one["release"], one["architecture"],
-                     one.get("memory_mb", 0))
+                     one.get("memory_mb", 0), one.get(DISK, False))
                 for name, one in found.items()]
 
     def down(self, names: list[str] | None = None) -> None:
@@ -319,6 +352,9 @@ class Lab:
         if containers:
             with step(f"removing {len(containers)} host(s) of {self.name}"):
                 docker("container", "rm", "--force", "--volumes", *containers)
+        for file in (self.directory / "disks").glob("*.ext4"):
+            if not self._state(file.stem):
+                self._remove_disk(file.stem)
         left = [host for host in self.hosts() if self._state(host.container)]
         if left:
             self._write_record(self._subnet(), left)
