@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--release", default="bookworm", choices=["bookworm", "trixie"])
     command.add_argument("--architecture", default="amd64", choices=["amd64", "arm64", "armhf"])
     command = add("up", "start the hosts")
-    command.add_argument("--hosts", type=_names, default=list(hosts.DEFAULT), help="centre,gateway-1; with architecture or memory: gateway-1:arm64:1g")
+    command.add_argument("--hosts", type=_names, default=list(hosts.DEFAULT), help="centre,gateway-1; architecture, memory, disk: gateway-1:arm64:1g:disk")
     command.add_argument("--lab", default="demo", help="another set of hosts beside the demo's")
     command.add_argument("--fresh", action="store_true", help="new hosts instead of those that are there")
     command.add_argument("--release", default="bookworm", choices=["bookworm", "trixie"])

@@ -10,6 +10,7 @@ Needs what `make lab` makes (an engine and the bundle); starts hosts of its own 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -143,7 +144,7 @@ def test_unknown_names_are_refused() -> None:
 
 # -- small hosts, and those of another architecture ----------------------------------------------------------
 
-SMALL, PI = "scratch-1", "scratch-2"
+SMALL, PI, CARD = "scratch-1", "scratch-2", "scratch-3"
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,9 @@ def test_what_is_asked_for_is_understood() -> None:
     assert hosts.Wanted.parse("gateway-1") == hosts.Wanted("gateway-1", "amd64", 0)
     assert hosts.Wanted.parse("gateway-1:512m:armhf") == hosts.Wanted("gateway-1", "armhf", 512)
     assert hosts.Wanted.parse("centre:2g") == hosts.Wanted("centre", "amd64", 2048)
-    for text in ("gateway-1:", "gateway-1:mips", "gateway-1:0m", "gateway-1:1G", "gateway-1:arm64:armhf", "gateway-1:1g:1g", "web:arm64"):
+    assert hosts.Wanted.parse("gateway-1:disk:1g") == hosts.Wanted("gateway-1", "amd64", 1024, disk=True)
+    for text in ("gateway-1:", "gateway-1:mips", "gateway-1:0m", "gateway-1:1G", "gateway-1:arm64:armhf", "gateway-1:1g:1g", "gateway-1:disk:disk",
+                 "web:arm64"):
         with pytest.raises(LabError):
             hosts.Wanted.parse(text)
     with pytest.raises(LabError, match="engine"):
@@ -192,6 +195,24 @@ def test_what_a_host_writes_is_counted(small: hosts.Lab) -> None:
     # Children that ended count with their parent.
     assert sum(process.written for process in accounting.processes(container) if process.name == "sleep") >= 8 << 20
     assert sum(process.resident for process in accounting.processes(container)) > 1 << 20
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/loop-control").exists(), reason="needs root and loop devices")
+def test_what_goes_to_a_hosts_own_disk_is_counted_and_survives_a_power_cut(lab: hosts.Lab) -> None:
+    lab.up([f"{CARD}:disk"], fresh=True)
+    container = lab.container(CARD)
+    file = lab.directory / "disks" / f"{container}.ext4"
+    before = accounting.device_writes(container)
+    run_on(lab, CARD, "head -c 8M /dev/urandom > /var/lib/big; head -c 32M /dev/zero > /root/elsewhere; sync")
+    assert 8 << 20 <= accounting.device_writes(container) - before < 12 << 20
+    for action in ("kill", "start"):
+        subprocess.run(["docker", action, container], check=True, capture_output=True)
+    lab.up([f"{CARD}:disk"])
+    assert run_on(lab, CARD, "stat -c %s /var/lib/big; stat -f -c %T /var") == f"{8 << 20}\next2/ext3"
+    lab.down([CARD])
+    assert not file.exists() and file.name not in subprocess.run(["losetup", "--list"], check=True, capture_output=True, text=True).stdout
+    with pytest.raises(accounting.UnknownError):
+        accounting.device_writes(container)
 
 
 def test_an_arm64_host_is_a_pi(pi: hosts.Lab) -> None:
