@@ -43,7 +43,7 @@ class Settings:
     every: str = "1h"
     since: str = "7d"
     settle: str = "5m"
-    # While nothing waits, the figures are stored this often: each write costs an SD card some 40 KB, with the queue's part.
+    # While nothing waits, the figures are stored this often: each write costs an SD card some 60 KB, with the queue's part.
     quiet: str = "1h"
 
     @classmethod
