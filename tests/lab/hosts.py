@@ -276,11 +276,14 @@ class Lab:
         write_if_changed(path, meminfo(host.memory_mb))
         return ["--memory", f"{host.memory_mb}m", "--memory-swap", f"{host.memory_mb}m", "--volume", f"{path}:/proc/meminfo:ro"]
 
+    def _disk_file(self, container: str) -> Path:
+        return self.directory / "disks" / f"{container}.ext4"
+
     def _disk(self, host: Host) -> list[str]:
         """/var on a file system of its own, as Raspberry Pi OS mounts a card's: what is written to it can be counted, the journal of the
         file system with it. The engine fills it from the image at the first start, and mounts it at each."""
         need({"mkfs.ext4": "e2fsprogs", "debugfs": "e2fsprogs", "losetup": "mount"}, f"the disk of {host.name}")
-        file = self.directory / "disks" / f"{host.container}.ext4"
+        file = self._disk_file(host.container)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as stream:
             stream.truncate(DISK_BYTES)
@@ -293,7 +296,7 @@ class Lab:
         return ["--volume", f"{host.container}:/var"]
 
     def _remove_disk(self, container: str) -> None:
-        file = self.directory / "disks" / f"{container}.ext4"
+        file = self._disk_file(container)
         if not file.exists():
             return
         docker("volume", "rm", "--force", container)
