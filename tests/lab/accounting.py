@@ -44,19 +44,19 @@ def main_process(container: str) -> int:
     return pid
 
 
-def directory(container: str, controller: str) -> Path:
-    """The host's own control group; with cgroup 1 there is one for each controller."""
+def memory_group(container: str) -> Path:
+    """The host's own control group for memory; with cgroup 1 there is one for each controller."""
     version2 = None
     for line in Path(f"/proc/{main_process(container)}/cgroup").read_text().splitlines():
         number, names, path = line.split(":", 2)
         # What systemd inside has made for itself lies below the one that the engine made.
         own = Path(re.sub(r"/init\.scope$", "", path).lstrip("/"))
-        if controller in names.split(","):
-            return CGROUPS / controller / own
+        if "memory" in names.split(","):
+            return CGROUPS / "memory" / own
         if number == "0":
             version2 = CGROUPS / own
     if version2 is None or not (version2 / "cgroup.controllers").is_file():
-        raise UnknownError(f"no control group {controller} of {container} is found on this machine")
+        raise UnknownError(f"no control group for the memory of {container} is found on this machine")
     return version2
 
 
@@ -89,7 +89,7 @@ def device_writes(container: str) -> int:
 
 def memory_peak(container: str) -> int:
     """Bytes, the most at a time since the host was started, with the page cache."""
-    place = directory(container, "memory")
+    place = memory_group(container)
     for name in ("memory.peak", "memory.max_usage_in_bytes"):
         if (place / name).is_file():
             return int((place / name).read_text())
@@ -99,7 +99,7 @@ def memory_peak(container: str) -> int:
 def killed_for_memory(container: str) -> int:
     """Processes that the kernel ended because the host's memory was full."""
     total = 0
-    place = directory(container, "memory")
+    place = memory_group(container)
     for name in ("memory.events", "memory.oom_control"):
         # With cgroup 2 the top counts what lies below it; with cgroup 1 each group counts its own.
         paths = [place / name] if name == "memory.events" else place.rglob(name)

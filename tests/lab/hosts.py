@@ -216,7 +216,6 @@ class Lab:
                 fresh = True
         if state and fresh:
             docker("container", "rm", "--force", "--volumes", host.container)
-            self._remove_disk(host.container)
             state = ""
         if not state:
             with step(f"creating {host.name}"):
@@ -227,6 +226,8 @@ class Lab:
             docker("container", "start", host.container)
 
     def _create(self, host: Host, image: str, *, engine_inside: bool) -> None:
+        # Also of a host that was removed without the lab.
+        self._remove_disk(host.container)
         docker(
             "container", "create", "--name", host.container,
             "--hostname", host.name, "--domainname", DOMAIN,
