@@ -57,6 +57,24 @@ def test_the_pi_runs_its_own_architectures_programs():
         assert on("gateway-2", "od", "-An", "-j18", "-N2", "-tu2", program).split() == ["183"], program
 
 
+def test_readings_are_on_the_disk_that_the_inventory_says():
+    """An SSD instead of the card. While it is away InfluxDB is not started, and nothing is written beneath it."""
+    mount = "/run/systemd/system/srv-readings.mount"
+    assert on("gateway-1", "sh", "-c", "ls /srv/readings/wal/*/*/*/*.wal")
+    assert on("gateway-1", "sh", "-c", "test -e /var/lib/influxdb/engine || echo nothing").strip() == "nothing"
+    on("gateway-1", "systemctl", "stop", "influxdb")
+    try:
+        on("gateway-1", "sh", "-c", f"cat > {mount}", data="[Mount]\nWhat=/nowhere\nWhere=/srv/readings\nType=none\nOptions=bind\n")
+        on("gateway-1", "systemctl", "daemon-reload")
+        on("gateway-1", "systemctl", "start", "influxdb", check=False)
+        assert on("gateway-1", "systemctl", "is-active", "influxdb", check=False).strip() == "inactive"
+    finally:
+        on("gateway-1", "rm", mount)
+        on("gateway-1", "systemctl", "daemon-reload")
+        on("gateway-1", "systemctl", "start", "influxdb")
+    assert on("gateway-1", "systemctl", "is-active", "influxdb").strip() == "active"
+
+
 @pytest.mark.parametrize("host", ["gateway-1", "gateway-2", "gateway-4"])
 def test_nothing_was_ended_for_want_of_memory(host):
     assert accounting.killed_for_memory(container(host)) == 0
