@@ -153,7 +153,7 @@ def reconciled() -> list[dict]:
     changed = json.dumps({**settings, "settle": "0", "state_file": "/run/uplink-test.json"})
     on("gateway-1", "sh", "-c", "rm -f /run/uplink-test.json; cat > /run/uplink-settings.json", data=changed)
     said = on("gateway-1", "env", "PYTHONPATH=/opt/edgestack/uplink", "python3", "-m", "edgestack_uplink", "/run/uplink-settings.json")
-    return json.loads(said)["reconciled"]
+    return json.loads(said.splitlines()[-1])["reconciled"]
 
 
 @pytest.fixture

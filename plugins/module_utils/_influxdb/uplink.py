@@ -8,7 +8,8 @@ It runs on the gateway, once a minute by a timer of systemd, with the standard l
     python3 -m edgestack_uplink /etc/edgestack/uplink/settings.json
 
 What it writes goes into the replicated bucket, and so it also wakes a queue that waits: after ten failures InfluxDB tries again only at
-the next write, or after a quarter of an hour.
+the next write, or after a quarter of an hour. Each write to a queue that waits is one more failure, which InfluxDB notes in its own database
+and in the journal: on an SD card that costs as much as two more writes. So it is seldom, beside those of Telegraf.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from . import duration, reconcile, replication
 from .client import Client, Refused, read_token
 
 _TEXT = 500
+# What waits no longer than this is on its way, in seconds.
+_MOMENT = 30
+# The journal's marks of an error and of news.
+_ERROR, _NOTICE = "<3>", "<5>"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +48,10 @@ class Settings:
     every: str = "1h"
     since: str = "7d"
     settle: str = "5m"
-    # While nothing waits, the figures are stored this often: each write costs an SD card some 60 KB, with the queue's part.
+    # The figures are stored this often while nothing waits, and while something does; each write costs an SD card some 60 KB, with the queue's
+    # part.
     quiet: str = "1h"
+    waiting: str = "10m"
 
     @classmethod
     def read(cls, path: str) -> Settings:
@@ -57,12 +64,13 @@ class Settings:
 
 @dataclasses.dataclass
 class State:
-    """What one run leaves for the next: when was compared last, when the figures were stored last, and since when each queue has not
-    been empty."""
+    """What one run leaves for the next: when was compared last, when the figures were stored last, since when each queue has not been
+    empty, and of which that has been said."""
 
     reconciled: float = 0.0
     stored: float = 0.0
     waiting: dict[str, float] = dataclasses.field(default_factory=dict)
+    late: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
     def read(cls, path: str) -> State:
@@ -70,7 +78,7 @@ class State:
             with open(path, encoding="utf-8") as file:
                 data = json.load(file)
             waiting = {str(name): float(since) for name, since in data["waiting"].items()}
-            return cls(float(data["reconciled"]), float(data["stored"]), waiting)
+            return cls(float(data["reconciled"]), float(data["stored"]), waiting, [str(name) for name in data["late"]])
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             # None yet, or one that a power cut left broken: it is compared once more.
             return cls()
@@ -85,29 +93,37 @@ def connect(url: str, token_file: str, ca_file: str) -> Client:
     return Client.connect(url, read_token(None, token_file), ca_file=ca_file or None, timeout=60, retries=1)
 
 
-def look(local: Client, settings: Settings, state: State, now: float) -> list[str]:
-    """Writes how the queues stand; the names of those that are blocked.
-
-    What waits, or waited at the last look, is written each time, which also wakes a queue; figures of empty queues every now and then.
-    """
-    waited = bool(state.waiting)
+def look(local: Client, settings: Settings, state: State, now: float) -> tuple[list[str], list[str]]:
+    """Writes how the queues stand, when that is due or one begins or ceases to wait; the names of those that are blocked, and what is news."""
     org_id = local.organization_id(settings.organization)
     found = {one["name"]: one for one in local.replications(org_id)}
     missing = sorted({one["name"] for one in settings.replications} - set(found))
     if missing:
         raise Refused(f"there is no replication {', '.join(missing)}; run the playbook for this host")
-    lines = []
-    blocked = []
+    lines: list[str] = []
+    blocked: list[str] = []
+    news: list[str] = []
+    late: list[str] = []
     for one in settings.replications:
         name = one["name"]
         queue = replication.queue_of(found[name])
         stuck = replication.blocked(found[name])
         if stuck:
             blocked.append(name)
+        # A clock that was set back begins anew.
+        since = min(state.waiting.pop(name, now), now)
+        waited = 0
         if queue["remaining_bytes"]:
-            state.waiting.setdefault(name, now)
-        else:
-            state.waiting.pop(name, None)
+            state.waiting[name] = since
+            waited = int(now - since)
+        if waited >= _MOMENT:
+            late.append(name)
+        if (name in late) != (name in state.late):
+            news.append(
+                f"the queue {name} has waited for {settings.remote_url} for {waited} s: {queue['latest_error'] or 'no answer yet'}"
+                if name in late
+                else f"the queue {name} is copied to {settings.remote_url} again"
+            )
         lines.append(
             _line(
                 "uplink",
@@ -116,17 +132,18 @@ def look(local: Client, settings: Settings, state: State, now: float) -> list[st
                 now,
                 queue_bytes=queue["queue_bytes"],
                 remaining_bytes=queue["remaining_bytes"],
-                waiting_seconds=int(now - state.waiting.get(name, now)),
+                waiting_seconds=waited,
                 latest_status=queue["latest_status"],
                 blocked=stuck,
                 error=queue["latest_error"] if queue["remaining_bytes"] else "",
             )
         )
+    due = duration.seconds(settings.waiting, "waiting") if state.waiting else duration.seconds(settings.quiet, "quiet")
     # A clock that was set back makes it due as well.
-    if waited or state.waiting or blocked or not 0 <= now - state.stored < duration.seconds(settings.quiet, "quiet"):
+    if news or blocked or not 0 <= now - state.stored < due:
         _store(local, org_id, settings, lines)
-        state.stored = now
-    return blocked
+        state.stored, state.late = now, late
+    return blocked, news
 
 
 def heal(local: Client, remote: Client, settings: Settings, now: float) -> list[dict[str, t.Any]]:
@@ -167,8 +184,8 @@ def run(settings: Settings, now: float) -> dict[str, t.Any]:
     local = connect(settings.url, settings.token_file, settings.ca_file)
     remote = connect(settings.remote_url, settings.remote_token_file, settings.ca_file)
     try:
-        blocked = look(local, settings, state, now)
-        report: dict[str, t.Any] = {"blocked": blocked, "waiting": sorted(state.waiting)}
+        blocked, news = look(local, settings, state, now)
+        report: dict[str, t.Any] = {"blocked": blocked, "waiting": sorted(state.waiting), "news": news}
         # A clock that was set back makes it due as well.
         due = not 0 <= now - state.reconciled < duration.seconds(settings.every, "every")
         if settings.reconcile and (blocked or due):
@@ -206,12 +223,12 @@ def _store(local: Client, org_id: str, settings: Settings, lines: list[str]) -> 
     local.transport.request("POST", "/api/v2/write", query=query, body="\n".join(lines), retry=True)
 
 
-def main(arguments: t.Sequence[str]) -> tuple[int, str]:
-    """The program: its exit code and what it says, to be printed by whoever starts it."""
+def main(arguments: t.Sequence[str]) -> tuple[int, list[str]]:
+    """The program: its exit code and the lines for the journal, to be printed by whoever starts it; the last one is the report."""
     if len(arguments) != 2:
-        return 2, f"usage: {arguments[0]} SETTINGS.json"
+        return 2, [f"{_ERROR}usage: {arguments[0]} SETTINGS.json"]
     try:
         report = run(Settings.read(arguments[1]), time.time())
     except (Fault, Refused, OSError) as error:
-        return 1, f"the uplink could not be looked at: {error}"
-    return 0, json.dumps(report, sort_keys=True)
+        return 1, [f"{_ERROR}the uplink could not be looked at: {error}"]
+    return 0, [*(_NOTICE + one for one in report["news"]), json.dumps(report, sort_keys=True)]

@@ -5,7 +5,6 @@ import sys
 
 from edgestack_uplink._influxdb import uplink
 
-code, text = uplink.main(sys.argv)
-# The journal's mark of an error.
-print(f"<3>{text}" if code else text, file=sys.stderr if code else sys.stdout)
+code, lines = uplink.main(sys.argv)
+print("\n".join(lines), file=sys.stderr if code else sys.stdout)
 sys.exit(code)

@@ -328,6 +328,35 @@ def test_a_look_stores_how_the_queue_stands_and_compares_when_it_is_due(tmp_path
     assert uplink.run(wanted, 1_000_025.0)["waiting"] == []
 
 
+def test_figures_of_a_queue_that_waits_for_long_are_stored_seldom(tmp_path, sides):
+    """Each write is one more failure of the queue, which costs an SD card more than the write itself."""
+    wanted = settings(tmp_path, reconcile=False)
+    local, told = sides["local"], []
+
+    def looks(*moments, **queue):
+        """How often was stored in these looks."""
+        local.answers |= queues(**queue)
+        before = len(local.of("POST", "/api/v2/write"))
+        for moment in moments:
+            told.extend(uplink.run(wanted, 1_001_000.0 + moment)["news"])
+        return len(local.of("POST", "/api/v2/write")) - before
+
+    away = {"latestErrorMessage": "no route to host"}
+    # The first look of all. Then what waits once is on its way.
+    assert looks(0, 60, 120, remainingBytesToBeSynced=0) == 1
+    assert looks(180, **away) == 0
+    assert looks(240, remainingBytesToBeSynced=0) == 0 and told == []
+    # From the second look on it waits, and is stored every ten minutes.
+    assert looks(300, 360, **away) == 1
+    assert told == ["the queue iotdata has waited for http://centre:8086 for 60 s: no route to host"]
+    assert looks(*range(420, 960, 60), **away) == 0
+    assert looks(*range(960, 2160, 60), **away) == 2
+    assert "waiting_seconds=1260i" in local.of("POST", "/api/v2/write")[-1][0]
+    # Its end is stored at once, and said.
+    assert looks(2160, 2220, remainingBytesToBeSynced=0) == 1
+    assert told[1:] == ["the queue iotdata is copied to http://centre:8086 again"]
+
+
 def test_empty_queues_are_written_now_and_then_and_the_card_is_spared(tmp_path, sides):
     wanted = settings(tmp_path, reconcile=False)
     written = lambda: len(sides["local"].of("POST", "/api/v2/write"))  # noqa: E731
@@ -337,21 +366,13 @@ def test_empty_queues_are_written_now_and_then_and_the_card_is_spared(tmp_path, 
     file = (tmp_path / "state.json").stat()
     uplink.run(wanted, 1_001_060.0)
     assert written() == 1 and (tmp_path / "state.json").stat().st_ino == file.st_ino
-    # Something waits: each look; and once more when it is empty again.
-    sides["local"].answers |= queues(remainingBytesToBeSynced=82)
-    uplink.run(wanted, 1_001_120.0)
-    uplink.run(wanted, 1_001_180.0)
-    sides["local"].answers |= queues(remainingBytesToBeSynced=0)
-    uplink.run(wanted, 1_001_240.0)
-    uplink.run(wanted, 1_001_300.0)
-    assert written() == 4
-    uplink.run(wanted, 1_004_800.0)
-    assert written() == 4
-    uplink.run(wanted, 1_004_840.0)
-    assert written() == 5
+    uplink.run(wanted, 1_004_540.0)
+    assert written() == 1
+    uplink.run(wanted, 1_004_600.0)
+    assert written() == 2
     # A clock that was set back.
     uplink.run(wanted, 1_000_000.0)
-    assert written() == 6
+    assert written() == 3
 
 
 def test_an_uplink_that_is_away_is_no_failure_and_anything_else_is(tmp_path, sides):
@@ -384,13 +405,15 @@ def test_a_broken_state_begins_anew(tmp_path, text):
 def test_the_programs_ending(tmp_path, sides):
     settings(tmp_path)
     path = str(tmp_path / "settings.json")
-    code, text = uplink.main(["uplink", path])
-    assert code == 0 and json.loads(text)["blocked"] == []
-    code, text = uplink.main(["uplink"])
-    assert code == 2 and "usage" in text
+    # The journal's marks: news, and an error.
+    (tmp_path / "state.json").write_text(json.dumps({"reconciled": 0, "stored": 0, "waiting": {"iotdata": 5}, "late": []}))
+    code, (news, report) = uplink.main(["uplink", path])
+    assert code == 0 and news.startswith("<5>the queue iotdata has waited for ") and json.loads(report)["blocked"] == []
+    code, (text,) = uplink.main(["uplink"])
+    assert code == 2 and text.startswith("<3>usage")
     (tmp_path / "settings.json").write_text('{"unknown": 1}')
-    code, text = uplink.main(["uplink", path])
-    assert code == 1 and "cannot use" in text
+    code, (text,) = uplink.main(["uplink", path])
+    assert code == 1 and text.startswith("<3>the uplink could not be looked at: cannot use")
 
 
 def test_the_connection_takes_its_token_from_the_file(tmp_path):
