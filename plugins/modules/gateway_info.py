@@ -43,6 +43,12 @@ watchdog:
   description: Whether there is a hardware watchdog.
   returned: always
   type: bool
+leds:
+  description: LEDs that the kernel can switch, below C(/sys/class/leds).
+  returned: always
+  type: list
+  elements: str
+  sample: [ACT, PWR]
 rtc:
   description: Whether there is a clock that runs while the host is switched off.
   returned: always

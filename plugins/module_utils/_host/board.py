@@ -57,6 +57,7 @@ def look(root: str = "/", run: Run = subprocess.run) -> dict[str, t.Any]:
         "container": done.stdout.strip() if done.returncode == 0 else "",
         "boot_directory": boot.directory(at(*place.strip("/").split("/")) for place in boot.DIRECTORIES),
         "watchdog": bool(glob.glob(at("dev/watchdog*"))),
+        "leds": sorted(os.path.basename(path) for path in glob.glob(at("sys/class/leds/*"))),
         "rtc": bool(glob.glob(at("sys/class/rtc/rtc*"))),
         "kernel_settings": os.access(at("proc/sys/vm/dirty_expire_centisecs"), os.W_OK) and os.access(at("proc/sys/vm"), os.R_OK),
         "root_type": mounted.get("/", ("", ""))[1],

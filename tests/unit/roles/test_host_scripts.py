@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import pathlib
 import pty
 import select
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -179,3 +181,92 @@ def test_what_a_pi_says_of_its_power_and_card(tmp_path):
 def test_a_board_whose_firmware_says_nothing(tmp_path):
     put(tmp_path, {"sys/class/hwmon/hwmon1/in0_lcrit_alarm": "1\n", "sys/devices/platform/soc/soc:firmware/get_throttled": "not today\n"})
     assert load("telegraf", "board").lines(str(tmp_path)) == ["board under_voltage=1i"]
+
+
+@pytest.fixture
+def led(tmp_path):
+    """The LED's script beside a board that is files; what systemctl and docker say is in files as well."""
+    board = tmp_path / "ACT"
+    board.mkdir()
+    (board / "trigger").write_text("none timer [mmc0] heartbeat\n")
+    (tmp_path / "run").mkdir()
+    for name in ("systemctl", "docker"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/{name}.asked\ncat {tmp_path}/{name}.says\n')
+        (tmp_path / name).chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}", "RUNTIME_DIRECTORY": str(tmp_path / "run"), "PAUSE": "0.05", "SERVICES": "emqx.service mariadb.service",
+        "CONTAINERS": "edgestack-influxdb", "QUEUES": str(tmp_path / "state.json"),
+    }  # fmt: skip
+
+    class Led:
+        def start(self):
+            self.process = subprocess.Popen(["/bin/sh", str(ROLES / "gateway" / "files" / "led.sh"), str(board)], env=environment)
+
+        def says(self, name, text):
+            (tmp_path / "new").write_text(text)
+            (tmp_path / "new").rename(tmp_path / f"{name}.says")
+
+        def waits(self, *queues):
+            (tmp_path / "new").write_text(json.dumps({"reconciled": 1.5, "stored": 2.5, "waiting": {"iotdata": 1.0}, "late": list(queues)}))
+            (tmp_path / "new").rename(tmp_path / "state.json")
+
+        def shows(self, trigger, pause=None):
+            def now():
+                return [(board / name).read_text().strip() if (board / name).exists() else None for name in ("trigger", "delay_on", "delay_off")]
+
+            end = time.monotonic() + 10
+            while now() != [trigger, pause, pause]:
+                assert time.monotonic() < end, now()
+                time.sleep(0.02)
+            for name in ("delay_on", "delay_off"):
+                (board / name).unlink(missing_ok=True)
+
+        def asked(self, name):
+            return (tmp_path / f"{name}.asked").read_text().strip()
+
+        def written(self):
+            return (board / "trigger").stat().st_mtime_ns
+
+        def stop(self):
+            self.process.terminate()
+            assert self.process.wait(10) == 0
+
+    led = Led()
+    yield led
+    if led.process.poll() is None:
+        led.process.kill()
+        led.process.wait()
+
+
+def test_an_led_says_how_the_gateway_is(led):
+    led.says("systemctl", "active\nactive\n")
+    led.says("docker", "healthy\n")
+    led.start()
+    led.shows("heartbeat")
+    assert led.asked("systemctl") == "is-active emqx.service mariadb.service" and led.asked("docker").endswith("}} edgestack-influxdb")
+    # Nothing is written while nothing changes.
+    before = led.written()
+    time.sleep(0.3)
+    assert led.written() == before
+    led.waits("iotdata")
+    led.shows("timer", "1000")
+    # One of the services, the engine, and one of the containers; what is worse is shown.
+    for name, bad, good in (
+        ("systemctl", "active\nactivating\n", "active\nactive\n"),
+        ("docker", "Cannot connect to the Docker daemon\n", "healthy\n"),
+        ("docker", "unhealthy\n", "running\n"),
+    ):
+        led.says(name, bad)
+        led.shows("timer", "100")
+        led.says(name, good)
+        led.shows("timer", "1000")
+    led.waits()
+    led.shows("heartbeat")
+    # What it showed before is back, also after it was killed in between.
+    led.process.kill()
+    led.process.wait()
+    led.start()
+    led.waits("iotdata")
+    led.shows("timer", "1000")
+    led.stop()
+    led.shows("mmc0")

@@ -31,6 +31,8 @@ def test_a_pi(tmp_path):
         "proc/sys/vm/dirty_expire_centisecs": "3000",
         "boot/firmware/cmdline.txt": "root=/dev/x\n",
         "dev/watchdog0": "",
+        "sys/class/leds/PWR/trigger": "[default-on]",
+        "sys/class/leds/ACT/trigger": "none [mmc0]",
         "run/udev/control": "",
         "etc/ssh/sshd_config": "# x\nInclude /etc/ssh/sshd_config.d/*.conf\n",
         "etc/systemd/system/tmp.mount": "# Managed by edgestack.iot\n",
@@ -40,7 +42,7 @@ def test_a_pi(tmp_path):
     found = board.look(str(tmp_path), scripted({"systemd-detect-virt": (1, "none\n"), "sshd": (0, "port 22\nport 2222\nusepam yes\n")}))
     assert found == {
         "model": "Raspberry Pi 4 Model B Rev 1.4", "container": "", "boot_directory": str(tmp_path / "boot/firmware"), "watchdog": True,
-        "rtc": False, "kernel_settings": True, "root_type": "ext4", "tmp_in_memory": True, "swaps": ["/var/swap"], "udev": True,
+        "leds": ["ACT", "PWR"], "rtc": False, "kernel_settings": True, "root_type": "ext4", "tmp_in_memory": True, "swaps": ["/var/swap"], "udev": True,
         "ssh_ports": [22, 2222], "ssh_includes": True, "groups": ["i2c", "root"], "ours": ["/etc/systemd/system/tmp.mount"],
     }  # fmt: skip
 
@@ -53,5 +55,5 @@ def test_a_bare_container(tmp_path):
 
     found = board.look(str(tmp_path), run)
     assert found["container"] == "docker" and found["boot_directory"] == "" and found["ssh_ports"] == [] and found["model"] == ""
-    absent = ("watchdog", "rtc", "kernel_settings", "root_type", "tmp_in_memory", "swaps", "udev", "ssh_includes", "groups", "ours")
+    absent = ("watchdog", "leds", "rtc", "kernel_settings", "root_type", "tmp_in_memory", "swaps", "udev", "ssh_includes", "groups", "ours")
     assert not any(found[name] for name in absent)
