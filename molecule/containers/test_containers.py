@@ -101,6 +101,12 @@ def test_only_what_must_talk_can(host):
     assert members == {component: {component} for component in COMPONENTS} | {"-".join(pair): set(pair) for pair in pairs}
 
 
+def test_the_app_asks_nobody_on_the_internet(host):
+    """Streamlit that listens on all addresses asks at each start what its own is."""
+    said = host.check_output("docker logs edgestack-streamlit 2>&1")
+    assert "server started" in said and "external IP" not in said
+
+
 # Where each keeps what must outlive it.
 DATA = {
     "mysql": "docker exec --user 0 edgestack-mysql mariadb --socket=/run/mysqld/mysqld.sock mqtt --execute='select username from mqtt_user'",
