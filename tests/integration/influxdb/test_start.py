@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A log of InfluxDB whose last entry was cut off by a full disk or a power cut, and what start.sh does about it."""
+"""What start.sh does before InfluxDB starts: about a log whose last entry was cut off by a full disk or a power cut, and about readings that
+would be left behind."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def test_what_is_written_after_a_log_was_cut_off(tmp_path, helped):
 
     def start() -> None:
         if helped:
-            subprocess.run(["sh", str(START), f"{tmp_path}/data/engine/wal"], check=True)
+            subprocess.run(["sh", str(START), f"{tmp_path}/data/engine", f"{tmp_path}/state"], check=True)
         influxd.start()
 
     influxd = Influxd(tmp_path / "data")
@@ -78,10 +79,35 @@ def test_the_start_goes_on_with_the_command_and_what_it_finds_no_log_in_is_left_
     (shard / "_00007.wal").write_bytes(b"x")
     (shard / "_00008.wal").write_bytes(b"x")
     (shard.with_name("2") / "_00099.wal").write_bytes(b"")
-    done = subprocess.run(["sh", str(START), str(tmp_path / "wal"), "echo", "a b", "c"], capture_output=True, text=True, check=True)
+    words = ["sh", str(START), str(tmp_path), str(tmp_path / "state")]
+    done = subprocess.run([*words, "echo", "a b", "c"], capture_output=True, text=True, check=True)
     assert done.stdout == "a b c\n" and done.stderr == ""
     found = sorted(f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in (tmp_path / "wal").rglob("*.wal"))
     assert found == ["1/_00007.wal 1", "1/_00008.wal 1", "1/_00009.wal 0", "2/_00099.wal 0"]
     # A database that was never started has none.
-    done = subprocess.run(["sh", str(START), str(tmp_path / "nothing")], capture_output=True, text=True, check=True)
+    done = subprocess.run(["sh", str(START), str(tmp_path / "nothing"), str(tmp_path / "none")], capture_output=True, text=True, check=True)
     assert done.stdout + done.stderr == ""
+
+
+def test_another_directory_is_refused_until_the_readings_are_there(tmp_path):
+    """InfluxDB would begin with an empty one, and nobody would be told."""
+
+    def start(engine: str) -> tuple[int, str]:
+        words = ["sh", str(START), str(tmp_path / engine), str(tmp_path / "state"), "echo", "started"]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    # Also when the power failed before InfluxDB had made anything.
+    assert start("card") == start("card") == (0, "started\n")
+    (tmp_path / "card" / "data").mkdir(parents=True)
+    (tmp_path / "ssd").mkdir()
+    code, said = start("ssd")
+    assert code == 1 and f"the readings are in {tmp_path}/card, and there are none in {tmp_path}/ssd: " in said
+    # It is as it was, also with the disk that is away.
+    assert start("away")[0] == 1 and start("card") == (0, "started\n")
+    (tmp_path / "card" / "data").rename(tmp_path / "ssd" / "data")
+    assert start("ssd") == (0, "started\n")
+    assert start("card")[0] == 1
+    # By will.
+    (tmp_path / "state").unlink()
+    assert start("card") == (0, "started\n")
