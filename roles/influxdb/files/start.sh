@@ -5,9 +5,10 @@
 #
 # With another ENGINE than before, which STATE names, and no readings in it InfluxDB would begin without those that it has: it is not started.
 #
-# Each shard's log goes on in a new file. A full disk or a power cut leaves an entry at the log's end of which only the beginning is there. InfluxDB 2.9.1 cuts it off when it reads
-# the log at its start, but goes on writing behind where it was. What is between is no entry, so that the next start cuts off everything
-# behind it as well: readings that were acknowledged. An empty file as the last one, which InfluxDB removes, makes it begin the next.
+# Each shard's log goes on in a new file. A full disk or a power cut leaves an entry at the log's end of which only the beginning is there.
+# InfluxDB 2.9.1 cuts it off when it reads the log at its start, but goes on writing behind where it was. What is between is no entry, so that
+# the next start cuts off everything behind it as well: readings that were acknowledged. An empty file as the last one, which InfluxDB
+# removes, makes it begin the next.
 engine=$1
 state=$2
 shift 2
