@@ -64,7 +64,7 @@ def test_readings_are_on_the_disk_that_the_inventory_says():
     assert on("gateway-1", "sh", "-c", "test -e /var/lib/influxdb/engine || echo nothing").strip() == "nothing"
     on("gateway-1", "systemctl", "stop", "influxdb")
     try:
-        on("gateway-1", "sh", "-c", f"cat > {mount}", data="[Mount]\nWhat=/nowhere\nWhere=/srv/readings\nType=none\nOptions=bind\n")
+        on("gateway-1", "sh", "-c", f"cat > {mount}", data="[Mount]\nWhat=/dev/nothing\nWhere=/srv/readings\nType=ext4\n")
         on("gateway-1", "systemctl", "daemon-reload")
         on("gateway-1", "systemctl", "start", "influxdb", check=False)
         assert on("gateway-1", "systemctl", "is-active", "influxdb", check=False).strip() == "inactive"
